@@ -1,1 +1,32 @@
-//! Placeholder.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+mod completer;
+mod completion;
+mod error;
+mod home;
+#[cfg(feature = "alloc")]
+mod pool;
+mod round;
+mod slot;
+mod source;
+mod state;
+mod sync;
+mod token;
+#[cfg(feature = "std")]
+mod wait;
+
+pub use completer::Completer;
+pub use completion::Completion;
+#[cfg(feature = "alloc")]
+pub use error::Exhausted;
+pub use error::{BeginError, CompletionError, NoToken, Rejected, Rejection};
+#[cfg(feature = "alloc")]
+pub use pool::{Pool, PoolStats};
+pub use round::Round;
+pub use source::CompletionSource;
+pub use token::{Status, Token};

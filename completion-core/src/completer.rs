@@ -1,0 +1,198 @@
+//! The unique producer handle of a round.
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem;
+
+use crate::error::{NoToken, Rejected, Rejection};
+use crate::round::SlotRef;
+use crate::slot::{Failure, Value};
+use crate::state::Ending;
+use crate::token::Token;
+
+/// The one who may end a round: with a value, an error, or a cancellation.
+///
+/// Dropping it unused ends the round as [*abandoned*](crate::CompletionError::Abandoned), so the other
+/// side always hears. It writes its payload without claiming first, as nobody else may; give that up
+/// with [`into_token`](Self::into_token) when several producers are to race.
+///
+/// `'a` is the borrow of the source; a pool's rounds are `'static`. The counterpart of `SetResult`,
+/// `SetException` and `SetCanceled` of .NET's `ManualResetValueTaskSourceCore<T>`, which a second
+/// producer may call by mistake; this handle is used up by the call.
+///
+/// # Reentrancy
+///
+/// The waiter's waker runs inside [`complete`](Self::complete), [`fail`](Self::fail),
+/// [`cancel`](Self::cancel) and `drop`, after the last access to the source: it may poll, drop, or
+/// begin the next round. A payload comes back rather than being dropped inside.
+///
+/// # Leaking
+///
+/// [`mem::forget`] is safe: the round stays pending, and its source stays lent.
+#[must_use = "dropping a completer abandons its round"]
+pub struct Completer<'a, T, E> {
+    slot: SlotRef<T, E>,
+    source: PhantomData<&'a ()>,
+}
+
+// SAFETY: the handle moves a `T` or an `E` to another thread, and shares neither.
+unsafe impl<T: Send, E: Send> Send for Completer<'_, T, E> {}
+// SAFETY: by reference it only reads the atomic state word.
+unsafe impl<T: Send, E: Send> Sync for Completer<'_, T, E> {}
+
+impl<'a, T, E> Completer<'a, T, E> {
+    #[inline(always)]
+    pub(crate) fn new(slot: SlotRef<T, E>) -> Self {
+        Self {
+            slot,
+            source: PhantomData,
+        }
+    }
+
+    /// Takes the presence over from the handle, whose drop then no longer runs.
+    #[inline(always)]
+    fn into_slot(self) -> SlotRef<T, E> {
+        let slot = self.slot;
+        mem::forget(self);
+        slot
+    }
+
+    /// Ends the round with a value, and wakes whoever waits.
+    ///
+    /// Wait-free but for a waiter that keeps changing its waker: one read-modify-write.
+    ///
+    /// # Errors
+    ///
+    /// The value comes back if the [`Completion`](crate::Completion) was dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let source = completion_core::CompletionSource::<u32, ()>::new();
+    /// let (completer, mut completion) = source.begin()?;
+    /// completer.complete(7)?;
+    /// assert_eq!(completion.try_take(), Some(Ok(7)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn complete(self, value: T) -> Result<(), Rejected<T>> {
+        let produced = self.into_slot().produce(Value(value));
+        produced.map_err(|value| Rejected::new(Rejection::Closed, value.0))
+    }
+
+    /// Ends the round with an error, and wakes whoever waits.
+    ///
+    /// # Errors
+    ///
+    /// The error comes back if the [`Completion`](crate::Completion) was dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use completion_core::{CompletionError, CompletionSource};
+    ///
+    /// let source = CompletionSource::<u32, &str>::new();
+    /// let (completer, mut completion) = source.begin()?;
+    /// completer.fail("offline")?;
+    /// assert_eq!(completion.try_take(), Some(Err(CompletionError::Failed("offline"))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn fail(self, error: E) -> Result<(), Rejected<E>> {
+        let produced = self.into_slot().produce(Failure(error));
+        produced.map_err(|error| Rejected::new(Rejection::Closed, error.0))
+    }
+
+    /// Ends the round as cancelled, and wakes whoever waits.
+    ///
+    /// # Errors
+    ///
+    /// If the [`Completion`](crate::Completion) was dropped: nobody hears of it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use completion_core::{CompletionError, CompletionSource};
+    ///
+    /// let source = CompletionSource::<u32, ()>::new();
+    /// let (completer, mut completion) = source.begin()?;
+    /// completer.cancel()?;
+    /// assert_eq!(completion.try_take(), Some(Err(CompletionError::Cancelled)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn cancel(self) -> Result<(), Rejected<()>> {
+        if self.into_slot().produce_nothing(Ending::Cancelled) {
+            Ok(())
+        } else {
+            Err(Rejected::new(Rejection::Closed, ()))
+        }
+    }
+
+    /// Whether nobody waits any more, so that work for this round is in vain.
+    ///
+    /// `true` is final. `false` may be out of date when it is read: only [`complete`](Self::complete)
+    /// decides.
+    ///
+    /// ```
+    /// let source = completion_core::CompletionSource::<u32, ()>::new();
+    /// let (completer, completion) = source.begin()?;
+    /// assert!(!completer.is_closed());
+    /// drop(completion);
+    /// assert!(completer.is_closed());
+    /// # Ok::<(), completion_core::BeginError>(())
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        !self.slot.peek().is_pending()
+    }
+
+    /// Gives uniqueness up, one way: from now on holders of the token race to end the round, each by
+    /// a call on the source or pool.
+    ///
+    /// Nobody abandons a shared round: if all its tokens are lost, only the waiter can end it. If the
+    /// [`Completion`](crate::Completion) was dropped already, the token is stale from the start.
+    ///
+    /// # Errors
+    ///
+    /// The completer comes back if its round overflowed the pool; such a source is freed at the end of
+    /// its round, so nothing that outlives the round may name it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use completion_core::{CompletionSource, Status};
+    ///
+    /// let source = CompletionSource::<u32, ()>::new();
+    /// let (completer, mut completion) = source.begin()?;
+    /// let token = completer.into_token().expect("not an overflow of a pool");
+    /// source.complete(token, 1)?;
+    /// assert_eq!(source.complete(token, 2).unwrap_err().into_payload(), 2);
+    /// assert_eq!(completion.try_take(), Some(Ok(1)));
+    /// assert_eq!(source.status(token), Status::Stale);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn into_token(self) -> Result<Token, NoToken<Self>> {
+        // SAFETY: alive while the handle is; the field never changes.
+        let home = unsafe { (*self.slot.as_ptr()).home };
+        match home.index() {
+            Some(index) => Ok(Token::new(index, self.into_slot().share())),
+            None => Err(NoToken::new(self)),
+        }
+    }
+}
+
+impl<T, E> Drop for Completer<'_, T, E> {
+    #[inline]
+    fn drop(&mut self) {
+        self.slot.produce_nothing(Ending::Abandoned);
+    }
+}
+
+impl<T, E> fmt::Debug for Completer<'_, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Completer")
+            .field("state", &self.slot.peek())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,122 @@
+//! The unique consumer handle of a round, and its `Future`.
+
+use core::fmt;
+use core::future::Future;
+use core::marker::PhantomData;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use crate::error::CompletionError;
+use crate::round::SlotRef;
+
+/// The one who awaits a round's outcome, once.
+///
+/// A future of `Result<T, CompletionError<E>>`. The poll that returns the outcome also resets the
+/// source, or returns it to its pool: by the time the caller sees the value, the source can serve the
+/// next round.
+///
+/// Any executor will do. Only the waker of the last poll is woken; a waker is cloned once and kept for
+/// as long as it wakes the same task.
+///
+/// # Cancel safety
+///
+/// Dropping it cancels: the producer gets its payload back, and learns from
+/// [`is_closed`](crate::Completer::is_closed) that nobody waits. An outcome that was there already is
+/// dropped. Polling it in a `select!` and dropping the *borrow* loses nothing.
+///
+/// # Reentrancy
+///
+/// `Waker::clone` runs before, `Waker::drop` and the drop of an outcome after the steps of a poll or
+/// drop; each may use this or any other source.
+///
+/// # Leaking
+///
+/// [`mem::forget`](core::mem::forget) is safe: the source stays lent, with the outcome in it.
+///
+/// # Panics
+///
+/// Polling again after the outcome was returned panics, at the caller's location.
+#[must_use = "a completion does nothing unless awaited, and dropping it cancels"]
+pub struct Completion<'a, T, E> {
+    slot: Option<SlotRef<T, E>>,
+    source: PhantomData<&'a ()>,
+}
+
+// SAFETY: the handle receives a `T` or an `E` from another thread, and shares neither.
+unsafe impl<T: Send, E: Send> Send for Completion<'_, T, E> {}
+// SAFETY: by reference it only reads the atomic state word.
+unsafe impl<T: Send, E: Send> Sync for Completion<'_, T, E> {}
+
+// A pointer to the slot: nothing in the handle itself is pinned.
+impl<T, E> Unpin for Completion<'_, T, E> {}
+
+impl<T, E> Completion<'_, T, E> {
+    #[inline(always)]
+    pub(crate) fn new(slot: SlotRef<T, E>) -> Self {
+        Self {
+            slot: Some(slot),
+            source: PhantomData,
+        }
+    }
+
+    /// The outcome, if it is there; does not wait and registers no waker.
+    ///
+    /// `None` while the round is pending, and for ever once the outcome was taken.
+    ///
+    /// ```
+    /// let source = completion_core::CompletionSource::<u32, ()>::new();
+    /// let (completer, mut completion) = source.begin()?;
+    /// assert_eq!(completion.try_take(), None);
+    /// completer.complete(7)?;
+    /// assert_eq!(completion.try_take(), Some(Ok(7)));
+    /// assert_eq!(completion.try_take(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn try_take(&mut self) -> Option<Result<T, CompletionError<E>>> {
+        let outcome = self.slot?.try_take()?;
+        self.slot = None;
+        Some(outcome)
+    }
+
+    /// Whether the outcome was taken, after which polling panics.
+    #[must_use]
+    pub fn is_terminated(&self) -> bool {
+        self.slot.is_none()
+    }
+}
+
+impl<T, E> Future for Completion<'_, T, E> {
+    type Output = Result<T, CompletionError<E>>;
+
+    #[inline]
+    #[track_caller]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let slot = self
+            .slot
+            .expect("`Completion` polled after it returned its outcome");
+        match slot.poll(context.waker()) {
+            Some(outcome) => {
+                self.slot = None;
+                Poll::Ready(outcome)
+            }
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<T, E> Drop for Completion<'_, T, E> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot {
+            slot.drop_consumer();
+        }
+    }
+}
+
+impl<T, E> fmt::Debug for Completion<'_, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Completion")
+            .field("state", &self.slot.map(|slot| slot.peek()))
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,217 @@
+//! Every public error.
+
+use core::error::Error;
+use core::fmt;
+
+/// Why a [`Completion`](crate::Completion) yields no value.
+///
+/// # Examples
+///
+/// ```
+/// use completion_core::{CompletionError, CompletionSource};
+///
+/// let source = CompletionSource::<u32, &str>::new();
+/// let (completer, mut completion) = source.begin()?;
+/// completer.fail("unplugged")?;
+/// assert_eq!(completion.try_take(), Some(Err(CompletionError::Failed("unplugged"))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CompletionError<E> {
+    /// The producer failed the round with this error.
+    Failed(E),
+    /// A producer cancelled the round.
+    Cancelled,
+    /// The [`Completer`](crate::Completer) was dropped without completing.
+    Abandoned,
+}
+
+impl<E> CompletionError<E> {
+    /// The producer's error, if it gave one.
+    ///
+    /// ```
+    /// # use completion_core::CompletionError;
+    /// assert_eq!(CompletionError::Failed(7).into_failure(), Some(7));
+    /// assert_eq!(CompletionError::<i32>::Cancelled.into_failure(), None);
+    /// ```
+    #[must_use]
+    pub fn into_failure(self) -> Option<E> {
+        match self {
+            Self::Failed(error) => Some(error),
+            Self::Cancelled | Self::Abandoned => None,
+        }
+    }
+}
+
+impl<E> fmt::Display for CompletionError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Failed(_) => "the operation failed",
+            Self::Cancelled => "the operation was cancelled",
+            Self::Abandoned => "the completer was dropped without completing",
+        })
+    }
+}
+
+impl<E: Error + 'static> Error for CompletionError<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Failed(error) => Some(error),
+            Self::Cancelled | Self::Abandoned => None,
+        }
+    }
+}
+
+/// Why a producer's call had no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// The [`Completion`](crate::Completion) was dropped: nobody waits.
+    Closed,
+    /// Another producer of the same round was first.
+    Lost,
+    /// The token names a round that is over, or none at all.
+    Stale,
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "nobody waits for the outcome any more",
+            Self::Lost => "another producer completed the round first",
+            Self::Stale => "the token does not name a current round",
+        })
+    }
+}
+
+impl Error for Rejection {}
+
+/// A producer's call that had no effect, with the payload that it was to deliver.
+///
+/// # Examples
+///
+/// ```
+/// use completion_core::{CompletionSource, Rejection};
+///
+/// let source = CompletionSource::<String, ()>::new();
+/// let (completer, completion) = source.begin()?;
+/// drop(completion);
+/// let rejected = completer.complete("late".to_string()).unwrap_err();
+/// assert_eq!(rejected.reason(), Rejection::Closed);
+/// assert_eq!(rejected.into_payload(), "late");
+/// # Ok::<(), completion_core::BeginError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Rejected<P> {
+    reason: Rejection,
+    payload: P,
+}
+
+impl<P> Rejected<P> {
+    pub(crate) const fn new(reason: Rejection, payload: P) -> Self {
+        Self { reason, payload }
+    }
+
+    pub(crate) fn map<Q>(self, into: impl FnOnce(P) -> Q) -> Rejected<Q> {
+        Rejected {
+            reason: self.reason,
+            payload: into(self.payload),
+        }
+    }
+
+    /// Why the call had no effect.
+    #[must_use]
+    pub const fn reason(&self) -> Rejection {
+        self.reason
+    }
+
+    /// What was not delivered.
+    #[must_use]
+    pub fn into_payload(self) -> P {
+        self.payload
+    }
+}
+
+impl<P> fmt::Debug for Rejected<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rejected")
+            .field("reason", &self.reason)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<P> fmt::Display for Rejected<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)
+    }
+}
+
+impl<P> Error for Rejected<P> {}
+
+/// Why a [`CompletionSource`](crate::CompletionSource) did not begin a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BeginError {
+    /// A handle of the current round is still about.
+    Lent,
+    /// Every version is used up; see [Versions](crate#versions).
+    Retired,
+}
+
+impl fmt::Display for BeginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lent => "the source's current round is not over",
+            Self::Retired => "the source has used up its versions",
+        })
+    }
+}
+
+impl Error for BeginError {}
+
+/// A completer that cannot become a token: its round overflowed the pool, so its memory is freed at
+/// the end, and a token that outlives it would point nowhere.
+pub struct NoToken<C> {
+    completer: C,
+}
+
+impl<C> NoToken<C> {
+    pub(crate) const fn new(completer: C) -> Self {
+        Self { completer }
+    }
+
+    /// The completer, still good for completing.
+    #[must_use = "dropping the completer abandons the round"]
+    pub fn into_completer(self) -> C {
+        self.completer
+    }
+}
+
+impl<C> fmt::Debug for NoToken<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NoToken").finish_non_exhaustive()
+    }
+}
+
+impl<C> fmt::Display for NoToken<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a round outside the pool has no token")
+    }
+}
+
+impl<C> Error for NoToken<C> {}
+
+/// Every source of a [`Pool`](crate::Pool) is rented.
+#[cfg(feature = "alloc")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Exhausted;
+
+#[cfg(feature = "alloc")]
+impl fmt::Display for Exhausted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("every source of the pool is rented")
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl Error for Exhausted {}

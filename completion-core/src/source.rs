@@ -1,0 +1,235 @@
+//! A source on its own: in a `static`, a struct, or on the stack.
+
+use core::fmt;
+use core::ptr::NonNull;
+
+use crate::completer::Completer;
+use crate::completion::Completion;
+use crate::error::{BeginError, Rejected, Rejection};
+use crate::home::Home;
+use crate::round::{Round, SlotRef};
+use crate::slot::{Failure, Slot, Value};
+use crate::sync::{Ordering, constructor};
+use crate::token::{Status, Token};
+
+/// A resettable single-shot completion source: one round at a time, any number of rounds.
+///
+/// [`begin`](Self::begin) lends the round's two handles. When both have done their part the source is
+/// idle again, and may begin the next round, with no allocation and no lock. It can be built in a
+/// `static`, so an interrupt handler can complete what `main` awaits.
+///
+/// Use it where the operation has a natural place to live: a field of a connection, a `static`, a
+/// pinned operation. For many rounds at once, or rounds that must own their source, take a `Pool`
+/// (feature `alloc`). For more than one value per round, take a channel.
+///
+/// The counterpart of .NET's `ManualResetValueTaskSourceCore<T>`: `Reset()` happens by itself when the
+/// outcome is taken, and cannot happen while anybody still waits.
+///
+/// # Examples
+///
+/// ```
+/// use completion_core::CompletionSource;
+///
+/// static SOURCE: CompletionSource<u32, ()> = CompletionSource::new();
+///
+/// let (completer, completion) = SOURCE.begin()?;
+/// std::thread::spawn(|| completer.complete(42));
+/// assert_eq!(futures_lite::future::block_on(completion), Ok(42));
+/// # Ok::<(), completion_core::BeginError>(())
+/// ```
+pub struct CompletionSource<T, E> {
+    slot: Slot<T, E>,
+}
+
+// SAFETY: values and errors move through it between threads, so both must be `Send`; neither is ever
+// shared by reference, so neither need be `Sync`. Wakers are both.
+unsafe impl<T: Send, E: Send> Sync for CompletionSource<T, E> {}
+// SAFETY: an idle source, or one whose handles were forgotten, owns its fields like any other type.
+unsafe impl<T: Send, E: Send> Send for CompletionSource<T, E> {}
+
+impl<T, E> CompletionSource<T, E> {
+    constructor! {
+        /// An idle source.
+        #[must_use]
+        pub const fn new() -> Self {
+            Self { slot: Slot::new(Home::IN_PLACE) }
+        }
+    }
+
+    #[inline(always)]
+    fn slot(&self) -> SlotRef<T, E> {
+        SlotRef::new(NonNull::from(&self.slot))
+    }
+
+    /// Begins a round and lends its two handles.
+    ///
+    /// Lock-free: one read-modify-write, since others may begin too. See [`begin_mut`](Self::begin_mut)
+    /// where nobody else can.
+    ///
+    /// # Errors
+    ///
+    /// [`BeginError::Lent`] while a handle of the current round is about;
+    /// [`BeginError::Retired`] when the versions are used up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use completion_core::{BeginError, CompletionSource};
+    ///
+    /// let source = CompletionSource::<u32, ()>::new();
+    /// let lent = source.begin()?;
+    /// assert_eq!(source.begin().unwrap_err(), BeginError::Lent);
+    /// drop(lent);
+    /// assert!(source.begin().is_ok());
+    /// # Ok::<(), BeginError>(())
+    /// ```
+    #[inline]
+    pub fn begin(&self) -> Result<Round<'_, T, E>, BeginError> {
+        let slot = self.slot();
+        match slot.begin_contended() {
+            Ok(()) => Ok((Completer::new(slot), Completion::new(slot))),
+            Err(word) if word.is_retired() => Err(BeginError::Retired),
+            Err(_) => Err(BeginError::Lent),
+        }
+    }
+
+    /// Begins a round on a source that nobody else can reach: no read-modify-write at all.
+    ///
+    /// If handles of an earlier round were forgotten, that round ends here, as by
+    /// [`reset`](Self::reset).
+    ///
+    /// # Errors
+    ///
+    /// [`BeginError::Retired`] when the versions are used up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use completion_core::CompletionSource;
+    ///
+    /// let mut source = CompletionSource::<u32, ()>::new();
+    /// for round in 0..3 {
+    ///     let (completer, mut completion) = source.begin_mut()?;
+    ///     completer.complete(round).unwrap();
+    ///     assert_eq!(completion.try_take(), Some(Ok(round)));
+    /// }
+    /// # Ok::<(), completion_core::BeginError>(())
+    /// ```
+    #[inline]
+    pub fn begin_mut(&mut self) -> Result<Round<'_, T, E>, BeginError> {
+        if !self.slot().peek().is_idle() {
+            self.reset();
+        }
+        let slot = self.slot();
+        if slot.begin_owned() {
+            Ok((Completer::new(slot), Completion::new(slot)))
+        } else {
+            Err(BeginError::Retired)
+        }
+    }
+
+    /// Makes the source idle after handles of its round were [forgotten](core::mem::forget): drops what
+    /// they left, and moves the version on. Does nothing otherwise.
+    ///
+    /// `&mut` is the proof that no handle is left; it does not compile while one is.
+    ///
+    /// ```
+    /// # use completion_core::CompletionSource;
+    /// let mut source = CompletionSource::<u32, ()>::new();
+    /// std::mem::forget(source.begin()?);
+    /// assert!(source.begin().is_err());
+    /// source.reset();
+    /// assert!(source.begin().is_ok());
+    /// # Ok::<(), completion_core::BeginError>(())
+    /// ```
+    pub fn reset(&mut self) {
+        let word = self.slot().peek();
+        if word.is_idle() || word.is_retired() {
+            return;
+        }
+        let fresh = Slot::new(Home::IN_PLACE);
+        // ORDERING: Relaxed; `&mut` excludes every other access.
+        fresh
+            .state
+            .store(word.next_round().raw(), Ordering::Relaxed);
+        self.slot = fresh;
+    }
+
+    /// Completes the round that `token` names, and wakes whoever waits.
+    ///
+    /// Claims the round first: of all holders of tokens exactly one wins.
+    ///
+    /// # Errors
+    ///
+    /// The value comes back if another producer was first, the waiter left, or the round is over.
+    pub fn complete(&self, token: Token, value: T) -> Result<(), Rejected<T>> {
+        match self.named(token) {
+            Ok(slot) => slot
+                .produce_by_token(token.version(), Value(value))
+                .map_err(|rejected| rejected.map(|value| value.0)),
+            Err(stale) => Err(Rejected::new(stale, value)),
+        }
+    }
+
+    /// Fails the round that `token` names, and wakes whoever waits.
+    ///
+    /// # Errors
+    ///
+    /// The error comes back if another producer was first, the waiter left, or the round is over.
+    pub fn fail(&self, token: Token, error: E) -> Result<(), Rejected<E>> {
+        match self.named(token) {
+            Ok(slot) => slot
+                .produce_by_token(token.version(), Failure(error))
+                .map_err(|rejected| rejected.map(|error| error.0)),
+            Err(stale) => Err(Rejected::new(stale, error)),
+        }
+    }
+
+    /// Cancels the round that `token` names, and wakes whoever waits.
+    ///
+    /// # Errors
+    ///
+    /// If another producer was first (also one that is still writing), or the round is over.
+    pub fn cancel(&self, token: Token) -> Result<(), Rejected<()>> {
+        self.named(token)
+            .and_then(|slot| slot.cancel_by_token(token.version()))
+            .map_err(|reason| Rejected::new(reason, ()))
+    }
+
+    /// What the round that `token` names has come to.
+    ///
+    /// A peer may move it on before the answer is read; only *stale* is final.
+    #[must_use]
+    pub fn status(&self, token: Token) -> Status {
+        self.named(token).map_or(Status::Stale, |slot| {
+            Status::of(slot.peek(), token.version())
+        })
+    }
+
+    fn named(&self, token: Token) -> Result<SlotRef<T, E>, Rejection> {
+        if token.index() == 0 {
+            Ok(self.slot())
+        } else {
+            Err(Rejection::Stale)
+        }
+    }
+}
+
+impl<T, E> Default for CompletionSource<T, E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T, E> fmt::Debug for CompletionSource<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CompletionSource")
+            .field("state", &self.slot().peek())
+            .finish_non_exhaustive()
+    }
+}
+
+const _: () = assert!(
+    size_of::<Slot<u64, usize>>() <= 64,
+    "a small source fits one cache line"
+);

@@ -1,0 +1,97 @@
+//! The only file that names atomics, cells and thread identity.
+//!
+//! Everything else reaches them through this facade, so that `loom-tests` can compile the very same
+//! sources against loom's types by putting its own `sync` module in this place. Cell access is in
+//! closure style because loom checks the extent of each access.
+
+pub(crate) use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+/// How a state word is divided; see [`crate::state`].
+#[cfg(all(target_has_atomic = "64", not(completion_narrow)))]
+mod width {
+    pub(crate) type Raw = u64;
+    pub(crate) type AtomicRaw = core::sync::atomic::AtomicU64;
+    pub(crate) const GENERATION_BITS: u32 = 8;
+    pub(crate) const VERSION_BITS: u32 = 48;
+}
+
+/// Targets without 64-bit atomics.
+#[cfg(all(not(target_has_atomic = "64"), not(completion_narrow)))]
+mod width {
+    pub(crate) type Raw = u32;
+    pub(crate) type AtomicRaw = core::sync::atomic::AtomicU32;
+    pub(crate) const GENERATION_BITS: u32 = 2;
+    pub(crate) const VERSION_BITS: u32 = 22;
+}
+
+/// The smallest legal widths, with which a test reaches every wrap in a few rounds.
+#[cfg(completion_narrow)]
+mod width {
+    pub(crate) type Raw = u32;
+    pub(crate) type AtomicRaw = core::sync::atomic::AtomicU32;
+    pub(crate) const GENERATION_BITS: u32 = 2;
+    pub(crate) const VERSION_BITS: u32 = 2;
+}
+
+pub(crate) use width::{AtomicRaw, GENERATION_BITS, Raw, VERSION_BITS};
+
+/// A cell whose every access states its extent.
+#[derive(Debug)]
+pub(crate) struct UnsafeCell<T>(core::cell::UnsafeCell<T>);
+
+impl<T> UnsafeCell<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(core::cell::UnsafeCell::new(value))
+    }
+
+    /// Hands out the pointer for one exclusive access; the caller argues why it is exclusive.
+    #[inline(always)]
+    pub(crate) fn with_mut<R>(&self, access: impl FnOnce(*mut T) -> R) -> R {
+        access(self.0.get())
+    }
+}
+
+/// Declares a constructor that is `const` here and an ordinary function in a model, whose atomics
+/// cannot be built at compile time.
+macro_rules! constructor {
+    ($($item:tt)*) => { $($item)* };
+}
+pub(crate) use constructor;
+
+/// A number that differs between threads most of the time; only speed depends on it.
+///
+/// With `std` each thread draws the next number once.
+#[cfg(feature = "std")]
+#[inline]
+pub(crate) fn thread_hint() -> usize {
+    use core::cell::Cell;
+
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
+    std::thread_local! {
+        static HINT: Cell<usize> = const { Cell::new(0) };
+    }
+
+    #[cold]
+    fn draw() -> usize {
+        // ORDERING: Relaxed; the counter orders nothing, it only spreads.
+        let drawn = NEXT.fetch_add(1, Ordering::Relaxed).max(1);
+        HINT.set(drawn);
+        drawn
+    }
+
+    match HINT.get() {
+        0 => draw(),
+        hint => hint,
+    }
+}
+
+/// A number that differs between threads most of the time; only speed depends on it.
+///
+/// Without `std` it is taken from the stack's address: stacks of threads are megabytes apart, and a
+/// machine with one stack has one thread to serve.
+#[cfg(all(feature = "alloc", not(feature = "std")))]
+#[inline]
+pub(crate) fn thread_hint() -> usize {
+    let marker = 0u8;
+    (&raw const marker).addr() >> 21
+}
