@@ -74,7 +74,7 @@ impl<'a, T, E> Completer<'a, T, E> {
     /// assert_eq!(completion.try_take(), Some(Ok(7)));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn complete(self, value: T) -> Result<(), Rejected<T>> {
         let produced = self.into_slot().produce(Value(value));
         produced.map_err(|value| Rejected::new(Rejection::Closed, value.0))
@@ -97,7 +97,7 @@ impl<'a, T, E> Completer<'a, T, E> {
     /// assert_eq!(completion.try_take(), Some(Err(CompletionError::Failed("offline"))));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn fail(self, error: E) -> Result<(), Rejected<E>> {
         let produced = self.into_slot().produce(Failure(error));
         produced.map_err(|error| Rejected::new(Rejection::Closed, error.0))
@@ -183,7 +183,7 @@ impl<'a, T, E> Completer<'a, T, E> {
 }
 
 impl<T, E> Drop for Completer<'_, T, E> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         self.slot.produce_nothing(Ending::Abandoned);
     }

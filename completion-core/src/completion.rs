@@ -88,7 +88,7 @@ impl<T, E> Completion<'_, T, E> {
 impl<T, E> Future for Completion<'_, T, E> {
     type Output = Result<T, CompletionError<E>>;
 
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let slot = self
@@ -105,7 +105,7 @@ impl<T, E> Future for Completion<'_, T, E> {
 }
 
 impl<T, E> Drop for Completion<'_, T, E> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         if let Some(slot) = self.slot {
             slot.drop_consumer();

@@ -99,26 +99,35 @@ impl<T, E> SlotRef<T, E> {
 
 /// Beginning.
 impl<T, E> SlotRef<T, E> {
-    /// Begins a round on a slot that is the caller's alone; false if it is retired.
+    /// Begins a round on a slot that is the caller's alone; false if it is retired, or if handles of
+    /// its last round were forgotten.
     #[inline(always)]
     pub(crate) fn begin_owned(self) -> bool {
+        let word = self.peek();
+        let idle = word.is_idle();
+        if idle {
+            self.begin_from(word);
+        }
+        idle
+    }
+
+    #[inline(always)]
+    fn begin_from(self, word: Word) {
+        // ORDERING: Relaxed; the two handles are created here and move to other threads only with a
+        // happens-before edge of their own, and a stale token that reads this word touches nothing.
+        self.state().store(word.begun().raw(), Ordering::Relaxed);
+    }
+
+    /// Begins a round on a slot that was taken out of its shard, hence is idle or retired; false if
+    /// it is retired. Counted.
+    #[cfg(feature = "alloc")]
+    #[inline(always)]
+    pub(crate) fn begin_rented(self) -> bool {
         let word = self.peek();
         if word.is_retired() {
             return false;
         }
-        // ORDERING: Relaxed; the two handles are created here and move to other threads only with a
-        // happens-before edge of their own, and a stale token that reads this word touches nothing.
-        self.state().store(word.begun().raw(), Ordering::Relaxed);
-        true
-    }
-
-    /// [`begin_owned`](Self::begin_owned), counted.
-    #[cfg(feature = "alloc")]
-    #[inline(always)]
-    pub(crate) fn begin_rented(self) -> bool {
-        if !self.begin_owned() {
-            return false;
-        }
+        self.begin_from(word);
         // SAFETY: alive by the invariant; only the counter is borrowed.
         let rents = unsafe { &(*self.as_ptr()).rents };
         // ORDERING: Relaxed, twice; a statistic that only the slot's renter writes.
@@ -145,7 +154,7 @@ impl<T, E> SlotRef<T, E> {
 /// Producing.
 impl<T, E> SlotRef<T, E> {
     /// Writes the payload and ends the round. The caller holds `PRODUCER` and leaves.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn produce<C: Carry<T, E>>(self, carried: C) -> Result<(), C> {
         let word = self.word();
         if !word.is_pending() {
@@ -165,7 +174,7 @@ impl<T, E> SlotRef<T, E> {
 
     /// Ends the round without a payload. The caller holds `PRODUCER` and leaves; false if the round
     /// was over already.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn produce_nothing(self, ending: Ending) -> bool {
         let ended = self.end(self.word(), ending, Word::is_pending).is_ok();
         if !ended {
@@ -226,7 +235,7 @@ impl<T, E> SlotRef<T, E> {
     }
 
     /// Clears a presence bit for good; the last to leave releases.
-    #[inline]
+    #[inline(never)]
     fn leave(self, bit: crate::sync::Raw) {
         // ORDERING: AcqRel. Release: [P5] this party's accesses happen before the release by a peer.
         // Acquire: if this party is the last, the peers' accesses happen before its release.
@@ -294,7 +303,7 @@ impl<T, E> SlotRef<T, E> {
 /// Consuming. The caller holds `CONSUMER`.
 impl<T, E> SlotRef<T, E> {
     /// Takes the outcome, or sees to it that `waker` is woken when there is one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll(self, waker: &Waker) -> Option<Outcome<T, E>> {
         let mut word = self.word();
         if word.is_pending() {
@@ -314,6 +323,7 @@ impl<T, E> SlotRef<T, E> {
     }
 
     /// Replaces the waker; the word, if the round ended meanwhile.
+    #[inline(never)]
     fn register(self, mut word: Word, waker: &Waker) -> Option<Word> {
         // Foreign code, before any step: it may panic; if it ends this round, the exchange fails.
         let fresh = waker.clone();
@@ -390,7 +400,7 @@ impl<T, E> SlotRef<T, E> {
     }
 
     /// Leaves without waiting any longer: cancels a pending round, drops an outcome.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn drop_consumer(self) {
         let mut word = self.word();
         while word.is_pending() {

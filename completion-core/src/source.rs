@@ -117,15 +117,18 @@ impl<T, E> CompletionSource<T, E> {
     /// ```
     #[inline]
     pub fn begin_mut(&mut self) -> Result<Round<'_, T, E>, BeginError> {
-        if !self.slot().peek().is_idle() {
-            self.reset();
-        }
-        let slot = self.slot();
-        if slot.begin_owned() {
+        if self.slot().begin_owned() || self.begin_after_reset() {
+            let slot = self.slot();
             Ok((Completer::new(slot), Completion::new(slot)))
         } else {
             Err(BeginError::Retired)
         }
+    }
+
+    #[cold]
+    fn begin_after_reset(&mut self) -> bool {
+        self.reset();
+        self.slot().begin_owned()
     }
 
     /// Makes the source idle after handles of its round were [forgotten](core::mem::forget): drops what

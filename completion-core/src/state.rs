@@ -231,12 +231,12 @@ impl Word {
     /// Pending to Ended, by a producer that leaves in this step or by a canceller that never came.
     #[inline(always)]
     pub(crate) const fn ended(self, ending: Ending) -> Self {
-        let left = self.0 & !(Self::PRODUCER | WAITING);
-        let taking = match self.wake() {
-            Wake::TakeThenLeave => Self::TAKING,
-            Wake::Nobody | Wake::Copied => 0,
-        };
-        Self(left | taking | ((ending as Raw) << OUTCOME_SHIFT))
+        let ended = (self.0 & !Self::PRODUCER) | ((ending as Raw) << OUTCOME_SHIFT);
+        Self(match self.wake() {
+            Wake::Nobody => ended,
+            Wake::Copied => ended & !WAITING,
+            Wake::TakeThenLeave => (ended & !WAITING) | Self::TAKING,
+        })
     }
 
     /// What [`Word::ended`] from this word owes.
