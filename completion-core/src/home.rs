@@ -1,7 +1,7 @@
 //! Where a slot goes when its round is over.
 
 #[cfg(feature = "alloc")]
-use crate::pool::shard::{self, Shard};
+use crate::shard::{self, Shard};
 
 /// The place a slot belongs to, in one word.
 ///

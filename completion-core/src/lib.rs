@@ -12,6 +12,8 @@ mod home;
 #[cfg(feature = "alloc")]
 mod pool;
 mod round;
+#[cfg(feature = "alloc")]
+mod shard;
 mod slot;
 mod source;
 mod state;

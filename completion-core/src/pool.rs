@@ -15,8 +15,7 @@ use crate::slot::{Failure, Slot, Value};
 use crate::sync::{AtomicUsize, Ordering, thread_hint};
 use crate::token::{Status, Token};
 
-pub(crate) mod shard;
-use shard::{Owner, Shard};
+use crate::shard::{self, Owner, Shard};
 
 /// A bounded pool of completion sources: one allocation in the beginning, none per round.
 ///

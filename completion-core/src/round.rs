@@ -446,7 +446,7 @@ impl<T, E> SlotRef<T, E> {
             // SAFETY: alive: in place by its borrow, boxed or pooled because it is not yet given back.
             match unsafe { (*self.as_ptr()).home }.place() {
                 // SAFETY: the bit is this slot's, is out, and is the caller's to put back.
-                Place::Pooled(shard, bit) => unsafe { crate::pool::shard::Shard::put(shard, bit) },
+                Place::Pooled(shard, bit) => unsafe { crate::shard::Shard::put(shard, bit) },
                 Place::Source => {}
                 // SAFETY: a boxed slot comes from `Box::into_raw`, and its one round is over.
                 Place::Boxed => drop(unsafe { alloc::boxed::Box::from_raw(self.as_ptr()) }),

@@ -1,1 +1,47 @@
-//! Placeholder.
+//! Loom models of `completion-core`.
+//!
+//! The sources of `completion-core` are compiled into this crate, unchanged, with [loom]'s atomics and
+//! cells in place of the real ones: only the module `sync` differs. So a plain `cargo test -p
+//! loom-tests` explores the shipped code, with no configuration flag that could leak into other
+//! crates.
+//!
+//! Each model is a file in `tests/models`, named after the rule it checks. `cargo run --release -p
+//! loom-tests` weakens the protocol in one place at a time and expects the model that guards the place
+//! to fail.
+
+extern crate alloc;
+
+#[path = "../../completion-core/src/completer.rs"]
+mod completer;
+#[path = "../../completion-core/src/completion.rs"]
+mod completion;
+#[path = "../../completion-core/src/error.rs"]
+mod error;
+#[path = "../../completion-core/src/home.rs"]
+mod home;
+#[path = "../../completion-core/src/pool.rs"]
+mod pool;
+#[path = "../../completion-core/src/round.rs"]
+mod round;
+#[path = "../../completion-core/src/shard.rs"]
+mod shard;
+#[path = "../../completion-core/src/slot.rs"]
+mod slot;
+#[path = "../../completion-core/src/source.rs"]
+mod source;
+#[path = "../../completion-core/src/state.rs"]
+mod state;
+#[path = "../../completion-core/src/token.rs"]
+mod token;
+
+mod sync;
+mod witness;
+
+pub use completer::Completer;
+pub use completion::Completion;
+pub use error::{BeginError, CompletionError, Exhausted, NoToken, Rejected, Rejection};
+pub use pool::{Pool, PoolStats};
+pub use round::Round;
+pub use source::CompletionSource;
+pub use token::{Status, Token};
+pub use witness::{Kind, Payload, Witness};

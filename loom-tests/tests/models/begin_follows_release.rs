@@ -1,0 +1,49 @@
+//! release ‖ begin, with no edge between the two but the word's own: what one round did to the slot
+//! happens before the next. Two threads, two rounds; once in place, once through a pool.
+
+use loom::thread;
+use loom_tests::{CompletionSource, Kind, Pool, Witness};
+
+#[test]
+fn begin_in_place_follows_release() {
+    loom::model(|| {
+        let witness = Witness::new(Kind::A);
+        let source: &'static CompletionSource<_, ()> = Box::leak(Box::new(CompletionSource::new()));
+        let (completer, mut completion) = source.begin().unwrap();
+        completer.complete(witness.payload(1)).unwrap();
+        let payload = witness.payload(2);
+        let next = thread::spawn(move || {
+            if let Ok((completer, mut completion)) = source.begin() {
+                completer.complete(payload).unwrap();
+                assert_eq!(completion.try_take().unwrap().unwrap().number(), 2);
+            }
+        });
+        assert_eq!(completion.try_take().unwrap().unwrap().number(), 1);
+        next.join().unwrap();
+        witness.assert_nothing_left();
+        // SAFETY: leaked above, and all handles are gone.
+        drop(unsafe { Box::from_raw(core::ptr::from_ref(source).cast_mut()) });
+    });
+}
+
+#[test]
+fn rent_follows_return() {
+    loom::model(|| {
+        let witness = Witness::new(Kind::A);
+        let pool = Pool::<_, ()>::with_capacity(1);
+        let (completer, mut completion) = pool.try_rent().unwrap();
+        completer.complete(witness.payload(1)).unwrap();
+        let next = {
+            let (pool, payload) = (pool.clone(), witness.payload(2));
+            thread::spawn(move || {
+                if let Ok((completer, mut completion)) = pool.try_rent() {
+                    completer.complete(payload).unwrap();
+                    assert_eq!(completion.try_take().unwrap().unwrap().number(), 2);
+                }
+            })
+        };
+        assert_eq!(completion.try_take().unwrap().unwrap().number(), 1);
+        next.join().unwrap();
+        witness.assert_nothing_left();
+    });
+}

@@ -1,0 +1,46 @@
+//! pool drop ‖ last returns: the memory is freed once, after everybody. Three threads, two rounds.
+//! Loom reports memory of its own that is leaked or freed early.
+
+use loom::thread;
+use loom_tests::{Kind, Pool, Witness};
+
+#[test]
+fn pool_drop_and_last_returns() {
+    loom::model(|| {
+        let witness = Witness::new(Kind::A);
+        let pool = Pool::<_, ()>::with_capacity(2);
+        let rounds = [(); 2].map(|()| pool.try_rent().unwrap());
+        let users: Vec<_> = rounds
+            .into_iter()
+            .map(|(completer, mut completion)| {
+                let payload = witness.payload(1);
+                thread::spawn(move || {
+                    completer.complete(payload).unwrap();
+                    assert_eq!(completion.try_take().unwrap().unwrap().number(), 1);
+                })
+            })
+            .collect();
+        drop(pool);
+        for user in users {
+            user.join().unwrap();
+        }
+        witness.assert_nothing_left();
+    });
+}
+
+/// Handles of a pool are dropped on two threads: exactly one closes it.
+#[test]
+fn two_handles_and_a_round() {
+    loom::model(|| {
+        let pool = Pool::<u32, ()>::with_capacity(1);
+        let other = pool.clone();
+        let (completer, completion) = pool.try_rent().unwrap();
+        let user = thread::spawn(move || {
+            drop(completion);
+            drop(other);
+        });
+        drop(pool);
+        drop(completer);
+        user.join().unwrap();
+    });
+}
