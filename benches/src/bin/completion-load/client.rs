@@ -1,0 +1,144 @@
+//! The three clients behind one face: open a session per worker, exchange one request after the other in it.
+//!
+//! The face is an enum and not a trait object: a boxed future per request would show up in what is measured.
+
+mod completion;
+mod h2;
+mod hyper;
+mod line;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::h2::client::Builder;
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, Uri};
+
+use crate::args::ClientName;
+use crate::dial::Dialer;
+use crate::failure::Failure;
+
+/// How often a request that the peer certainly did not process is sent again.
+const RESENDS: u32 = 5;
+
+/// The windows of the baselines, so that none of them wins by a larger buffer: HTTP/2's own default.
+const WINDOW: u32 = 65_535;
+
+/// Streams in flight before the peer has announced its limit.
+const INITIAL_STREAMS: usize = 100;
+
+/// What a client needs to know.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) dialer: Arc<Dialer>,
+    pub(crate) template: Arc<Template>,
+    pub(crate) connections: usize,
+    pub(crate) concurrency: usize,
+    pub(crate) pool: u16,
+    pub(crate) timeout: Duration,
+    pub(crate) settings_timeout: Duration,
+}
+
+/// The request that is sent over and over; a copy of it costs reference counts only.
+pub(crate) struct Template {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) body: Bytes,
+}
+
+impl Template {
+    fn request<B>(&self, body: B) -> Request<B> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        request
+    }
+}
+
+/// A response, read to the end of its body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) bytes: u64,
+}
+
+/// What a client did beside answering.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) reconnects: u64,
+    pub(crate) resent: u64,
+    /// The largest over the connections; none if any is missing, or the client cannot see it.
+    pub(crate) settings_ack: Option<Duration>,
+    pub(crate) pool: Option<Pool>,
+}
+
+/// The pools of all connections, added up.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pool {
+    pub(crate) capacity: u64,
+    pub(crate) in_use: u64,
+    pub(crate) high_water: u64,
+    pub(crate) rented: u64,
+    pub(crate) returned: u64,
+    pub(crate) overflow: u64,
+    pub(crate) stale: u64,
+}
+
+/// One of the three.
+pub(crate) enum Client {
+    Completion(completion::Client),
+    H2(h2::Client),
+    Hyper(hyper::Client),
+}
+
+impl Client {
+    pub(crate) fn new(name: ClientName, settings: &Settings) -> Self {
+        match name {
+            ClientName::Completion => Self::Completion(completion::Client::new(settings)),
+            ClientName::H2 => Self::H2(h2::Client::new(settings)),
+            ClientName::Hyper => Self::Hyper(hyper::Client::new(settings)),
+        }
+    }
+
+    /// A session on connection `line`, for one request at a time.
+    pub(crate) fn session(&self, line: usize) -> Session {
+        match self {
+            Self::Completion(client) => Session::Completion(client.session(line)),
+            Self::H2(client) => Session::H2(client.session(line)),
+            Self::Hyper(client) => Session::Hyper(client.session(line)),
+        }
+    }
+
+    /// Waits, for a moment, until nothing of the run is left in the client.
+    pub(crate) async fn settle(&self) {
+        if let Self::Completion(client) = self {
+            client.settle().await;
+        }
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        match self {
+            Self::Completion(client) => client.totals(),
+            Self::H2(client) => client.totals(),
+            Self::Hyper(client) => client.totals(),
+        }
+    }
+}
+
+/// A worker's hold on one connection.
+pub(crate) enum Session {
+    Completion(completion::Session),
+    H2(h2::Session),
+    Hyper(hyper::Session),
+}
+
+impl Session {
+    /// One request, from its submission to the end of the response body. Dropping the future cancels it.
+    pub(crate) async fn exchange(&mut self) -> Result<Reply, Failure> {
+        match self {
+            Self::Completion(session) => session.exchange().await,
+            Self::H2(session) => session.exchange().await,
+            Self::Hyper(session) => session.exchange().await,
+        }
+    }
+}
