@@ -35,8 +35,8 @@ pub(super) struct Head {
 }
 
 impl Head {
-    fn parse(raw: [u8; HEAD + PEEK]) -> Self {
-        let [l0, l1, l2, kind, flags, s0, s1, s2, s3, ..] = raw;
+    fn parse(raw: [u8; HEAD]) -> Self {
+        let [l0, l1, l2, kind, flags, s0, s1, s2, s3] = raw;
         Self {
             length: u32::from_be_bytes([0, l0, l1, l2]),
             kind,
@@ -108,9 +108,11 @@ pub(super) struct Scanner {
     preface: usize,
     /// Whether a first whole frame has passed. Until then a client may write nothing but its SETTINGS.
     started: bool,
-    /// The header of the current frame, followed by the peeked bytes of a GOAWAY.
-    raw: [u8; HEAD + PEEK],
-    /// How many bytes of `raw` are filled; 0 between two frames.
+    /// A header that comes in pieces.
+    gathered: [u8; HEAD],
+    /// The first payload bytes of a GOAWAY.
+    peeked: [u8; PEEK],
+    /// How many bytes of the current header, and after it of `peeked`, are there; 0 between two frames.
     held: usize,
     /// The parsed header, meaningful once `held >= HEAD`.
     head: Head,
@@ -126,7 +128,8 @@ impl Scanner {
         Self {
             preface: 0,
             started: false,
-            raw: [0; HEAD + PEEK],
+            gathered: [0; HEAD],
+            peeked: [0; PEEK],
             held: 0,
             head: Head::default(),
             rest: 0,
@@ -170,19 +173,18 @@ impl Scanner {
             self.preface -= skip(bytes, self.preface);
         }
         if self.held < HEAD {
-            self.hold(bytes, HEAD);
-            if self.held < HEAD {
-                return None;
-            }
-            self.head = Head::parse(self.raw);
+            let raw = self.next_head(bytes)?;
+            self.head = Head::parse(raw);
             self.rest = self.head.length as usize;
         }
         if self.head.is_go_away() && self.held < HEAD + PEEK {
-            self.rest -= self.hold(bytes, HEAD + PEEK);
+            let count = fill(&mut self.peeked[self.held - HEAD..], bytes);
+            self.held += count;
+            self.rest -= count;
             if self.held < HEAD + PEEK {
                 return None;
             }
-            let [.., i0, i1, i2, i3, c0, c1, c2, c3] = self.raw;
+            let [i0, i1, i2, i3, c0, c1, c2, c3] = self.peeked;
             return Some(Event::GoAway(GoAway {
                 last_stream_id: stream_id([i0, i1, i2, i3]),
                 code: u32::from_be_bytes([c0, c1, c2, c3]),
@@ -198,15 +200,30 @@ impl Scanner {
         Some(Event::End(self.head))
     }
 
-    /// Moves bytes into `raw` until `upto` are there, and returns how many it moved.
-    fn hold(&mut self, bytes: &mut &[u8], upto: usize) -> usize {
-        let count = bytes.len().min(upto - self.held);
-        let (now, later) = bytes.split_at(count);
-        self.raw[self.held..self.held + count].copy_from_slice(now);
-        self.held += count;
-        *bytes = later;
-        count
+    /// The bytes of the next header once they are there, in one piece (the usual case, without a copy) or gathered.
+    fn next_head(&mut self, bytes: &mut &[u8]) -> Option<[u8; HEAD]> {
+        if bytes.is_empty() {
+            return None;
+        }
+        if self.held == 0
+            && let Some((&raw, rest)) = bytes.split_first_chunk()
+        {
+            self.held = HEAD;
+            *bytes = rest;
+            return Some(raw);
+        }
+        self.held += fill(&mut self.gathered[self.held..], bytes);
+        (self.held == HEAD).then_some(self.gathered)
     }
+}
+
+/// Moves bytes from the front of `bytes` into `room`, and returns how many it moved.
+fn fill(room: &mut [u8], bytes: &mut &[u8]) -> usize {
+    let count = bytes.len().min(room.len());
+    let (now, later) = bytes.split_at(count);
+    room[..count].copy_from_slice(now);
+    *bytes = later;
+    count
 }
 
 /// Drops up to `count` bytes, and returns how many it dropped.

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -80,6 +82,8 @@ fn sample() -> Vec<u8> {
         frame(kind::HEADERS, 0, 1, b"abc"),
         frame(kind::CONTINUATION, 0, 1, b""),
         frame(kind::CONTINUATION, END_HEADERS, 1, b"d"),
+        frame(kind::PUSH_PROMISE, 0, 1, &[0, 0, 0, 2]),
+        frame(kind::CONTINUATION, END_HEADERS, 1, b""),
         frame(DATA, 1, 1, &[4, 1, 0, 0, 0, 0, 4, 1]),
         go_away(0xffff_fff3, 11, b""),
         go_away(1, 0, b"dbg"),
@@ -315,6 +319,17 @@ fn cx() -> Context<'static> {
     Context::from_waker(Waker::noop())
 }
 
+/// Counts wakes.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        // ORDERING: Relaxed. The test is single-threaded.
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 fn write(tap: &mut Tap<Mock>, bytes: &[u8]) -> Poll<io::Result<usize>> {
     Pin::new(tap).poll_write(&mut cx(), bytes)
 }
@@ -478,6 +493,23 @@ fn a_read_into_a_full_or_used_buffer_is_followed_rightly() {
 }
 
 #[test]
+fn only_well_formed_acks_on_stream_zero_count() {
+    let mut mock = Mock::quiet();
+    mock.incoming.push_back(Incoming::Bytes(
+        [
+            frame(kind::SETTINGS, 1, 0, b"payload"),
+            frame(kind::SETTINGS, 1, 3, b""),
+            frame(PING, 1, 0, b""),
+            settings(),
+        ]
+        .concat(),
+    ));
+    let (mut tap, handle) = Tap::new(mock);
+    assert!(read(&mut tap).is_ready());
+    assert_eq!(handle.settings_acked(), 0);
+}
+
+#[test]
 fn a_read_error_is_passed_on_and_is_no_end_of_stream() {
     let mut mock = Mock::default();
     mock.incoming
@@ -630,7 +662,12 @@ fn late_bytes_are_thrown_away_in_bounded_portions() {
     }
     let (mut tap, handle) = opened(mock);
     handle.send_go_away(4);
-    assert!(read(&mut tap).is_pending());
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let outcome = Pin::new(&mut tap).poll_flush(&mut Context::from_waker(&waker));
+    assert!(outcome.is_pending());
+    // ORDERING: Relaxed. The test is single-threaded.
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1, "it goes on by itself");
     assert_eq!(tap.io.incoming.len(), portions - DRAIN_READS);
     assert!(read(&mut tap).is_pending());
     assert_aborted(read(&mut tap));
@@ -683,7 +720,7 @@ fn handle_and_tap_have_the_auto_traits_the_driver_needs() {
 
 /// A transport whose other end stays in the test's hands.
 #[derive(Clone, Default)]
-struct Shared(std::sync::Arc<std::sync::Mutex<Mock>>);
+struct Shared(Arc<Mutex<Mock>>);
 
 impl Shared {
     fn with<T>(&self, action: impl FnOnce(&mut Mock) -> T) -> T {
