@@ -145,9 +145,9 @@ impl<T, E> SlotRef<T, E> {
         if !word.is_idle() {
             return Err(word);
         }
-        // ORDERING: Acquire; [P6] the last round's accesses, released by `release`, happen before
-        // this round's. Relaxed on failure: somebody else began, nothing is touched.
-        self.exchange(word, word.begun(), Ordering::Acquire, Ordering::Relaxed)
+        // ORDERING: Relaxed; [P6] either handle's first act is to load the word with an acquire, and
+        // this exchange continues the release sequence of `release`. On failure nothing is touched.
+        self.exchange(word, word.begun(), Ordering::Relaxed, Ordering::Relaxed)
     }
 }
 
@@ -271,9 +271,9 @@ impl<T, E> SlotRef<T, E> {
             if let Some(reason) = Self::refusal(word, version) {
                 return Err(Rejected::new(reason, carried));
             }
-            // ORDERING: Acquire; [P4] accesses to the payload before the round was shared happen
-            // before this claimer's. Relaxed on failure: nothing was gained.
-            match self.exchange(word, word.claimed(), Ordering::Acquire, Ordering::Relaxed) {
+            // ORDERING: Relaxed; [P4] `produce` begins by loading the word with an acquire, and this
+            // exchange continues the release sequence of `share`. On failure nothing was gained.
+            match self.exchange(word, word.claimed(), Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(()) => break,
                 Err(actual) => word = actual,
             }
@@ -430,7 +430,7 @@ impl<T, E> SlotRef<T, E> {
     #[inline(always)]
     fn release(self, word: Word) {
         // ORDERING: Release; [P6] everything done in this round happens before the next one, which
-        // begins in place with an acquire.
+        // begins with an acquire of this word, or of the free bits.
         self.state()
             .store(word.next_round().raw(), Ordering::Release);
         self.go_home();

@@ -5,7 +5,7 @@
 //! loom-tests` explores the shipped code, with no configuration flag that could leak into other
 //! crates.
 //!
-//! Each model is a file in `tests/models`, named after the rule it checks. `cargo run --release -p
+//! Each model is a file in `tests/models`, named after the rule it checks. `cargo run -p
 //! loom-tests` weakens the protocol in one place at a time and expects the model that guards the place
 //! to fail.
 

@@ -4,9 +4,11 @@
 use loom::thread;
 use loom_tests::{CompletionSource, Kind, Pool, Witness};
 
+use crate::check;
+
 #[test]
 fn begin_in_place_follows_release() {
-    loom::model(|| {
+    check(None, || {
         let witness = Witness::new(Kind::A);
         let source: &'static CompletionSource<_, ()> = Box::leak(Box::new(CompletionSource::new()));
         let (completer, mut completion) = source.begin().unwrap();
@@ -28,7 +30,7 @@ fn begin_in_place_follows_release() {
 
 #[test]
 fn rent_follows_return() {
-    loom::model(|| {
+    check(None, || {
         let witness = Witness::new(Kind::A);
         let pool = Pool::<_, ()>::with_capacity(1);
         let (completer, mut completion) = pool.try_rent().unwrap();

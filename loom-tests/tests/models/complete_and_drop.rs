@@ -4,8 +4,10 @@
 use loom::thread;
 use loom_tests::{Kind, Pool, Rejection, Witness};
 
+use crate::check;
+
 fn drop_against_complete(polled: bool) {
-    loom::model(move || {
+    check(None, move || {
         let witness = Witness::new(Kind::A);
         let pool = Pool::<_, ()>::with_capacity(1);
         let (completer, mut completion) = pool.try_rent().unwrap();
@@ -44,7 +46,7 @@ fn complete_and_drop_of_an_unpolled_completion() {
 /// Outside the pool the last to leave frees the slot.
 #[test]
 fn overflow_is_freed_once() {
-    loom::model(|| {
+    check(None, || {
         let witness = Witness::new(Kind::A);
         let pool = Pool::<_, ()>::with_capacity(0);
         let (completer, mut completion) = pool.rent();

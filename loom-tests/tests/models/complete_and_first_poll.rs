@@ -5,18 +5,20 @@ use loom::sync::Arc;
 use loom::thread;
 use loom_tests::{Completer, CompletionError, Kind, Payload, Pool, Witness};
 
+use crate::check;
+
 /// Runs `produce` on another thread against a consumer that polls until ready.
 fn race(
     produce: impl Fn(Completer<'static, Payload, Payload>, Payload) + Copy + Send + Sync + 'static,
-    check: impl Fn(Result<Payload, CompletionError<Payload>>) + Send + Sync + 'static,
+    expect: impl Fn(Result<Payload, CompletionError<Payload>>) + Send + Sync + 'static,
 ) {
-    loom::model(move || {
+    check(None, move || {
         let witness = Arc::new(Witness::new(Kind::A));
         let pool = Pool::with_capacity(1);
         let (completer, completion) = pool.try_rent().unwrap();
         let payload = witness.payload(7);
         let producer = thread::spawn(move || produce(completer, payload));
-        check(witness.block_on(completion));
+        expect(witness.block_on(completion));
         producer.join().unwrap();
         assert_eq!(pool.stats().in_use, 0);
         drop(pool);

@@ -6,9 +6,11 @@ use core::task::Poll;
 use loom::thread;
 use loom_tests::{CompletionSource, Kind, Witness};
 
+use crate::check;
+
 #[test]
 fn complete_and_new_waker() {
-    loom::model(|| {
+    check(None, || {
         let source: &'static CompletionSource<_, ()> = Box::leak(Box::new(CompletionSource::new()));
         let first = Witness::new(Kind::A);
         let second = Witness::new(Kind::B);

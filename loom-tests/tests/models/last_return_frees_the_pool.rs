@@ -4,9 +4,11 @@
 use loom::thread;
 use loom_tests::{Kind, Pool, Witness};
 
+use crate::check;
+
 #[test]
 fn pool_drop_and_last_returns() {
-    loom::model(|| {
+    check(None, || {
         let witness = Witness::new(Kind::A);
         let pool = Pool::<_, ()>::with_capacity(2);
         let rounds = [(); 2].map(|()| pool.try_rent().unwrap());
@@ -31,7 +33,7 @@ fn pool_drop_and_last_returns() {
 /// Handles of a pool are dropped on two threads: exactly one closes it.
 #[test]
 fn two_handles_and_a_round() {
-    loom::model(|| {
+    check(None, || {
         let pool = Pool::<u32, ()>::with_capacity(1);
         let other = pool.clone();
         let (completer, completion) = pool.try_rent().unwrap();
@@ -42,5 +44,22 @@ fn two_handles_and_a_round() {
         drop(pool);
         drop(completer);
         user.join().unwrap();
+    });
+}
+
+/// A slot that one handle's thread found retired counts as home for the closing by the other.
+#[test]
+fn retired_slot_and_two_handles() {
+    check(None, || {
+        let pool = Pool::<u32, ()>::with_capacity(1);
+        for _ in 0..3 {
+            let (completer, completion) = pool.try_rent().unwrap();
+            completer.into_token().unwrap();
+            drop(completion);
+        }
+        let other = pool.clone();
+        let finder = thread::spawn(move || assert!(other.try_rent().is_err()));
+        drop(pool);
+        finder.join().unwrap();
     });
 }

@@ -1,5 +1,8 @@
 //! The models, one file a rule. Exhaustive unless a file says otherwise.
 
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
 mod begin_follows_release;
 mod complete_and_drop;
 mod complete_and_first_poll;
@@ -9,3 +12,46 @@ mod share_and_drop;
 mod tail_of_complete_and_next_round;
 mod tokens_and_cancel;
 mod waker_generations_wrap;
+
+/// Counts pools: only their shards are aligned to two cache lines.
+struct PoolCount;
+
+const POOL_ALIGNMENT: usize = 128;
+
+thread_local! {
+    // A model runs on one system thread, whatever its own threads.
+    static POOLS: Cell<isize> = const { Cell::new(0) };
+}
+
+// SAFETY: the system's allocator, with counting that allocates nothing.
+unsafe impl GlobalAlloc for PoolCount {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if layout.align() == POOL_ALIGNMENT {
+            POOLS.set(POOLS.get() + 1);
+        }
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, address: *mut u8, layout: Layout) {
+        if layout.align() == POOL_ALIGNMENT {
+            POOLS.set(POOLS.get() - 1);
+        }
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(address, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: PoolCount = PoolCount;
+
+/// Runs `body` in every interleaving, or those of at most `preemptions`; each must free its pools.
+fn check(preemptions: Option<usize>, body: impl Fn() + Send + Sync + 'static) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = preemptions;
+    model.check(move || {
+        let before = POOLS.get();
+        body();
+        assert_eq!(POOLS.get(), before, "a pool was not freed, or not once");
+    });
+}

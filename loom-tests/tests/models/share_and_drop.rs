@@ -3,9 +3,11 @@
 use loom::thread;
 use loom_tests::{Kind, Pool, Status, Witness};
 
+use crate::check;
+
 #[test]
 fn share_and_drop() {
-    loom::model(|| {
+    check(None, || {
         let witness = Witness::new(Kind::A);
         let pool = Pool::<u32, ()>::with_capacity(1);
         let (completer, mut completion) = pool.try_rent().unwrap();

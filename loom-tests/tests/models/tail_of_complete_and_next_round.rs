@@ -5,14 +5,13 @@ use loom::sync::Arc;
 use loom::thread;
 use loom_tests::{Kind, Pool, Witness};
 
+use crate::check;
+
 /// The consumer of the first round is woken or polls of its own accord; the third party takes the slot
 /// as soon as it is home.
 #[test]
 fn tail_of_complete_and_next_round() {
-    let mut model = loom::model::Builder::new();
-    // Exhaustive up to three preemptions; without a bound it does not finish in an hour.
-    model.preemption_bound = Some(3);
-    model.check(|| {
+    check(Some(3), || {
         let first = Arc::new(Witness::new(Kind::A));
         let second = Arc::new(Witness::new(Kind::B));
         let pool = Pool::<_, ()>::with_capacity(1);
@@ -52,9 +51,7 @@ fn tail_of_complete_and_next_round() {
 /// The same outside a pool, where the third party begins in place.
 #[test]
 fn tail_of_complete_and_next_round_in_place() {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(3);
-    model.check(|| {
+    check(Some(3), || {
         let witness = Arc::new(Witness::new(Kind::A));
         let source: &'static loom_tests::CompletionSource<_, ()> =
             Box::leak(Box::new(loom_tests::CompletionSource::new()));

@@ -5,11 +5,11 @@ use loom::sync::Arc;
 use loom::thread;
 use loom_tests::{CompletionError, Kind, Pool, Rejection, Status, Witness};
 
+use crate::check;
+
 #[test]
 fn two_tokens_and_cancel() {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(3);
-    model.check(|| {
+    check(Some(3), || {
         let witness = Arc::new(Witness::new(Kind::A));
         let pool = Pool::<_, ()>::with_capacity(1);
         let (completer, mut completion) = pool.try_rent().unwrap();
@@ -49,7 +49,7 @@ fn two_tokens_and_cancel() {
 /// A claimer that is still writing when the consumer leaves gets its payload back, and releases.
 #[test]
 fn claimer_and_drop() {
-    loom::model(|| {
+    check(None, || {
         let witness = Witness::new(Kind::A);
         let pool = Pool::<_, ()>::with_capacity(1);
         let (completer, mut completion) = pool.try_rent().unwrap();
@@ -71,7 +71,7 @@ fn claimer_and_drop() {
 /// A token of the last round against the next round of the same slot: no effect.
 #[test]
 fn stale_token_and_next_round() {
-    loom::model(|| {
+    check(None, || {
         let witness = Witness::new(Kind::A);
         let pool = Pool::<_, ()>::with_capacity(1);
         let (completer, completion) = pool.try_rent().unwrap();
@@ -98,7 +98,7 @@ fn stale_token_and_next_round() {
 /// word's own.
 #[test]
 fn claim_follows_share() {
-    loom::model(|| {
+    check(None, || {
         let witness = Witness::new(Kind::A);
         let pool = Pool::<_, ()>::with_capacity(1);
         // Uses the cell once, so that there is an earlier access to race with.

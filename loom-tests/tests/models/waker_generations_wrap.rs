@@ -6,6 +6,8 @@ use core::task::Poll;
 use loom::thread;
 use loom_tests::{Kind, Pool, Witness};
 
+use crate::check;
+
 #[test]
 fn saturated_generation_and_complete() {
     wrap(2, 2);
@@ -19,9 +21,7 @@ fn saturated_generation_is_registered_again() {
 }
 
 fn wrap(before: usize, meanwhile: usize) {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(4);
-    model.check(move || {
+    check(Some(4), move || {
         let witnesses = [Witness::new(Kind::A), Witness::new(Kind::B)];
         let pool = Pool::<_, ()>::with_capacity(1);
         let (completer, completion) = pool.try_rent().unwrap();
@@ -61,7 +61,7 @@ fn wrap(before: usize, meanwhile: usize) {
 /// The same against a consumer that leaves instead: the last of the two releases.
 #[test]
 fn saturated_generation_and_drop() {
-    loom::model(|| {
+    check(None, || {
         let witnesses = [Witness::new(Kind::A), Witness::new(Kind::B)];
         let pool = Pool::<_, ()>::with_capacity(1);
         let (completer, mut completion) = pool.try_rent().unwrap();
@@ -82,7 +82,7 @@ fn saturated_generation_and_drop() {
 /// A version is used once: the slot retires rather than wrap, and the pool is freed all the same.
 #[test]
 fn versions_retire_the_slot() {
-    loom::model(|| {
+    check(None, || {
         let pool = Pool::<u32, ()>::with_capacity(1);
         let mut seen = Vec::new();
         while let Ok((completer, completion)) = pool.try_rent() {
@@ -94,5 +94,41 @@ fn versions_retire_the_slot() {
         assert_eq!(seen.len(), 3, "two bits, of which one value means retired");
         let stats = pool.stats();
         assert_eq!((stats.capacity, stats.in_use, stats.rented), (0, 0, 3));
+    });
+}
+
+/// The consumer takes while the publisher is still under `TAKING`: whoever is last puts the slot back,
+/// and what the other did happens before the next round. Three threads, two rounds.
+#[test]
+fn saturated_generation_and_next_round() {
+    check(Some(3), || {
+        let witnesses = [Witness::new(Kind::A), Witness::new(Kind::B)];
+        let pool = Pool::<_, ()>::with_capacity(1);
+        let (completer, mut completion) = pool.try_rent().unwrap();
+        let payload = witnesses[0].payload(1);
+        for turn in 0..3 {
+            assert!(witnesses[turn % 2].poll(&mut completion).is_pending());
+        }
+        let producer = thread::spawn(move || drop(completer.complete(payload)));
+        let next = {
+            let (pool, payload) = (pool.clone(), witnesses[1].payload(2));
+            thread::spawn(move || {
+                let Ok((completer, mut completion)) = pool.try_rent() else {
+                    return;
+                };
+                completer.complete(payload).unwrap();
+                assert_eq!(completion.try_take().unwrap().unwrap().number(), 2);
+            })
+        };
+        if let Some(outcome) = completion.try_take() {
+            assert_eq!(outcome.unwrap().number(), 1);
+        }
+        drop(completion);
+        producer.join().unwrap();
+        next.join().unwrap();
+        assert_eq!(pool.stats().in_use, 0);
+        for witness in &witnesses {
+            witness.assert_nothing_left();
+        }
     });
 }
