@@ -11,7 +11,7 @@ use crate::check;
 /// as soon as it is home.
 #[test]
 fn tail_of_complete_and_next_round() {
-    check(Some(3), || {
+    check(None, || {
         let first = Arc::new(Witness::new(Kind::A));
         let second = Arc::new(Witness::new(Kind::B));
         let pool = Pool::<_, ()>::with_capacity(1);
@@ -51,7 +51,7 @@ fn tail_of_complete_and_next_round() {
 /// The same outside a pool, where the third party begins in place.
 #[test]
 fn tail_of_complete_and_next_round_in_place() {
-    check(Some(3), || {
+    check(None, || {
         let witness = Arc::new(Witness::new(Kind::A));
         let source: &'static loom_tests::CompletionSource<_, ()> =
             Box::leak(Box::new(loom_tests::CompletionSource::new()));
