@@ -11,7 +11,7 @@ use crate::completion::Completion;
 use crate::error::{Exhausted, Rejected, Rejection};
 use crate::home::Home;
 use crate::round::{Round, SlotRef};
-use crate::slot::{Failure, Slot, Value};
+use crate::slot::Slot;
 use crate::sync::{AtomicUsize, Ordering, thread_hint};
 use crate::token::{Status, Token};
 
@@ -250,13 +250,7 @@ impl<T, E> Pool<T, E> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn complete(&self, token: Token, value: T) -> Result<(), Rejected<T>> {
-        let produced = match self.named(token) {
-            Ok(slot) => slot
-                .produce_by_token(token.version(), Value(value))
-                .map_err(|rejected| rejected.map(|value| value.0)),
-            Err(stale) => Err(Rejected::new(stale, value)),
-        };
-        self.counting_stale(produced)
+        self.counting_stale(SlotRef::complete_named(self.named(token), token, value))
     }
 
     /// Fails the round that `token` names, and wakes whoever waits.
@@ -265,13 +259,7 @@ impl<T, E> Pool<T, E> {
     ///
     /// The error comes back if another producer was first, the waiter left, or the round is over.
     pub fn fail(&self, token: Token, error: E) -> Result<(), Rejected<E>> {
-        let produced = match self.named(token) {
-            Ok(slot) => slot
-                .produce_by_token(token.version(), Failure(error))
-                .map_err(|rejected| rejected.map(|error| error.0)),
-            Err(stale) => Err(Rejected::new(stale, error)),
-        };
-        self.counting_stale(produced)
+        self.counting_stale(SlotRef::fail_named(self.named(token), token, error))
     }
 
     /// Cancels the round that `token` names, and wakes whoever waits.
@@ -280,11 +268,7 @@ impl<T, E> Pool<T, E> {
     ///
     /// If another producer was first (also one that is still writing), or the round is over.
     pub fn cancel(&self, token: Token) -> Result<(), Rejected<()>> {
-        let cancelled = self
-            .named(token)
-            .and_then(|slot| slot.cancel_by_token(token.version()))
-            .map_err(|reason| Rejected::new(reason, ()));
-        self.counting_stale(cancelled)
+        self.counting_stale(SlotRef::cancel_named(self.named(token), token))
     }
 
     /// What the round that `token` names has come to.
@@ -292,18 +276,16 @@ impl<T, E> Pool<T, E> {
     /// A peer may move it on before the answer is read; only *stale* is final.
     #[must_use]
     pub fn status(&self, token: Token) -> Status {
-        self.named(token).map_or(Status::Stale, |slot| {
-            Status::of(slot.peek(), token.version())
-        })
+        SlotRef::status_named(self.named(token), token)
     }
 
-    fn named(&self, token: Token) -> Result<SlotRef<T, E>, Rejection> {
+    fn named(&self, token: Token) -> Option<SlotRef<T, E>> {
         if token.index() >= self.slots.len() {
-            return Err(Rejection::Stale);
+            return None;
         }
         let slot = Self::nth(self.slots, token.index());
         // SAFETY: `Padded` wraps the slot alone, which is alive while a handle is.
-        Ok(SlotRef::new(unsafe { NonNull::new_unchecked(slot.cast()) }))
+        Some(SlotRef::new(unsafe { NonNull::new_unchecked(slot.cast()) }))
     }
 
     fn counting_stale<P>(&self, produced: Result<(), Rejected<P>>) -> Result<(), Rejected<P>> {

@@ -13,6 +13,7 @@ use crate::error::{CompletionError, Rejected, Rejection};
 use crate::slot::{Carry, Failure, Slot, Value};
 use crate::state::{Ending, Wake, Word};
 use crate::sync::{AtomicRaw, Ordering};
+use crate::token::{Status, Token};
 
 /// Both handles of one round.
 pub type Round<'a, T, E> = (Completer<'a, T, E>, Completion<'a, T, E>);
@@ -258,39 +259,84 @@ impl<T, E> SlotRef<T, E> {
     }
 }
 
-/// Producing by token. The caller borrows the slot's owner and is no party of the round.
+/// Producing by token: on the slot that it names, if any, while its owner is borrowed. The caller is no
+/// party of the round.
 impl<T, E> SlotRef<T, E> {
-    /// Claims the round of `version`, then completes it.
-    pub(crate) fn produce_by_token<C: Carry<T, E>>(
-        self,
-        version: u64,
+    /// Claims the round that `token` names, then completes it.
+    pub(crate) fn complete_named(
+        named: Option<Self>,
+        token: Token,
+        value: T,
+    ) -> Result<(), Rejected<T>> {
+        Self::produce_named(named, token, Value(value)).map_err(|rejected| rejected.map(|v| v.0))
+    }
+
+    /// Claims the round that `token` names, then fails it.
+    pub(crate) fn fail_named(
+        named: Option<Self>,
+        token: Token,
+        error: E,
+    ) -> Result<(), Rejected<E>> {
+        Self::produce_named(named, token, Failure(error)).map_err(|rejected| rejected.map(|e| e.0))
+    }
+
+    fn produce_named<C: Carry<T, E>>(
+        named: Option<Self>,
+        token: Token,
         carried: C,
     ) -> Result<(), Rejected<C>> {
-        let mut word = self.peek();
+        let Some(slot) = named else {
+            return Err(Rejected::new(Rejection::Stale, carried));
+        };
+        let mut word = slot.peek();
         loop {
-            if let Some(reason) = Self::refusal(word, version) {
+            if let Some(reason) = Self::refusal(word, token) {
                 return Err(Rejected::new(reason, carried));
             }
             // ORDERING: Relaxed; [P4] `produce` begins by loading the word with an acquire, and this
             // exchange continues the release sequence of `share`. On failure nothing was gained.
-            match self.exchange(word, word.claimed(), Ordering::Relaxed, Ordering::Relaxed) {
+            match slot.exchange(word, word.claimed(), Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(()) => break,
                 Err(actual) => word = actual,
             }
         }
-        self.produce(carried)
+        slot.produce(carried)
             .map_err(|carried| Rejected::new(Rejection::Closed, carried))
     }
 
-    /// Ends the round of `version` as cancelled.
-    pub(crate) fn cancel_by_token(self, version: u64) -> Result<(), Rejection> {
-        let admits = |word| Self::refusal(word, version).is_none();
-        self.end(self.word(), Ending::Cancelled, admits)
-            .map_err(|word| Self::refusal(word, version).unwrap_or(Rejection::Lost))
+    /// Ends the round that `token` names as cancelled: claiming and publishing in one step.
+    pub(crate) fn cancel_named(named: Option<Self>, token: Token) -> Result<(), Rejected<()>> {
+        let reason = match named {
+            None => Rejection::Stale,
+            Some(slot) => {
+                let admits = |word| Self::refusal(word, token).is_none();
+                match slot.end(slot.word(), Ending::Cancelled, admits) {
+                    Ok(()) => return Ok(()),
+                    Err(word) => Self::refusal(word, token).unwrap_or(Rejection::Lost),
+                }
+            }
+        };
+        Err(Rejected::new(reason, ()))
     }
 
-    fn refusal(word: Word, version: u64) -> Option<Rejection> {
-        if !word.is_round_of(version) {
+    /// What the round that `token` names has come to.
+    pub(crate) fn status_named(named: Option<Self>, token: Token) -> Status {
+        let Some(word) = named
+            .map(|slot| slot.peek())
+            .filter(|word| word.is_round_of(token.version()))
+        else {
+            return Status::Stale;
+        };
+        match word.ending() {
+            None => Status::Pending,
+            Some(Ending::Value) => Status::Succeeded,
+            Some(Ending::Error) => Status::Failed,
+            Some(Ending::Cancelled | Ending::Abandoned) => Status::Cancelled,
+        }
+    }
+
+    fn refusal(word: Word, token: Token) -> Option<Rejection> {
+        if !word.is_round_of(token.version()) {
             Some(Rejection::Stale)
         } else if !word.is_open() {
             Some(Rejection::Lost)

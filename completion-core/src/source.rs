@@ -5,10 +5,10 @@ use core::ptr::NonNull;
 
 use crate::completer::Completer;
 use crate::completion::Completion;
-use crate::error::{BeginError, Rejected, Rejection};
+use crate::error::{BeginError, Rejected};
 use crate::home::Home;
 use crate::round::{Round, SlotRef};
-use crate::slot::{Failure, Slot, Value};
+use crate::slot::Slot;
 use crate::sync::{Ordering, constructor};
 use crate::token::{Status, Token};
 
@@ -166,12 +166,7 @@ impl<T, E> CompletionSource<T, E> {
     ///
     /// The value comes back if another producer was first, the waiter left, or the round is over.
     pub fn complete(&self, token: Token, value: T) -> Result<(), Rejected<T>> {
-        match self.named(token) {
-            Ok(slot) => slot
-                .produce_by_token(token.version(), Value(value))
-                .map_err(|rejected| rejected.map(|value| value.0)),
-            Err(stale) => Err(Rejected::new(stale, value)),
-        }
+        SlotRef::complete_named(self.named(token), token, value)
     }
 
     /// Fails the round that `token` names, and wakes whoever waits.
@@ -180,12 +175,7 @@ impl<T, E> CompletionSource<T, E> {
     ///
     /// The error comes back if another producer was first, the waiter left, or the round is over.
     pub fn fail(&self, token: Token, error: E) -> Result<(), Rejected<E>> {
-        match self.named(token) {
-            Ok(slot) => slot
-                .produce_by_token(token.version(), Failure(error))
-                .map_err(|rejected| rejected.map(|error| error.0)),
-            Err(stale) => Err(Rejected::new(stale, error)),
-        }
+        SlotRef::fail_named(self.named(token), token, error)
     }
 
     /// Cancels the round that `token` names, and wakes whoever waits.
@@ -194,9 +184,7 @@ impl<T, E> CompletionSource<T, E> {
     ///
     /// If another producer was first (also one that is still writing), or the round is over.
     pub fn cancel(&self, token: Token) -> Result<(), Rejected<()>> {
-        self.named(token)
-            .and_then(|slot| slot.cancel_by_token(token.version()))
-            .map_err(|reason| Rejected::new(reason, ()))
+        SlotRef::cancel_named(self.named(token), token)
     }
 
     /// What the round that `token` names has come to.
@@ -204,17 +192,11 @@ impl<T, E> CompletionSource<T, E> {
     /// A peer may move it on before the answer is read; only *stale* is final.
     #[must_use]
     pub fn status(&self, token: Token) -> Status {
-        self.named(token).map_or(Status::Stale, |slot| {
-            Status::of(slot.peek(), token.version())
-        })
+        SlotRef::status_named(self.named(token), token)
     }
 
-    fn named(&self, token: Token) -> Result<SlotRef<T, E>, Rejection> {
-        if token.index() == 0 {
-            Ok(self.slot())
-        } else {
-            Err(Rejection::Stale)
-        }
+    fn named(&self, token: Token) -> Option<SlotRef<T, E>> {
+        (token.index() == 0).then(|| self.slot())
     }
 }
 

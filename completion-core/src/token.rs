@@ -2,8 +2,6 @@
 
 use core::fmt;
 
-use crate::state::Word;
-
 /// Names one round of one source, as plain data that fits a `u64`.
 ///
 /// Made by [`Completer::into_token`](crate::Completer::into_token), it is `Copy`, may be given to any
@@ -84,20 +82,4 @@ pub enum Status {
     Cancelled,
     /// The round is over, or the token never named one.
     Stale,
-}
-
-impl Status {
-    pub(crate) fn of(word: Word, version: u64) -> Self {
-        use crate::state::Ending;
-
-        if !word.is_round_of(version) {
-            return Self::Stale;
-        }
-        match word.ending() {
-            None => Self::Pending,
-            Some(Ending::Value) => Self::Succeeded,
-            Some(Ending::Error) => Self::Failed,
-            Some(Ending::Cancelled | Ending::Abandoned) => Self::Cancelled,
-        }
-    }
 }
