@@ -305,3 +305,7 @@ impl core::fmt::Debug for Word {
             .finish()
     }
 }
+
+#[cfg(test)]
+#[path = "state/tests.rs"]
+mod tests;

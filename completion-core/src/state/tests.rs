@@ -1,0 +1,172 @@
+//! Walks every word that the transitions reach, and holds it against the tables.
+
+use std::collections::BTreeSet;
+use std::vec::Vec;
+
+use super::*;
+
+const ENDINGS: [Ending; 4] = [
+    Ending::Value,
+    Ending::Error,
+    Ending::Cancelled,
+    Ending::Abandoned,
+];
+
+fn has(word: Word, bit: Raw) -> bool {
+    word.raw() & bit != 0
+}
+
+/// What the steps of `round.rs` make of a word, each under the condition that the step has there.
+fn successors(word: Word) -> Vec<Word> {
+    let mut next = Vec::new();
+    if word.is_idle() {
+        next.push(word.begun());
+        return next;
+    }
+    let (consumer, producer) = (has(word, Word::CONSUMER), has(word, Word::PRODUCER));
+    if word.is_pending() {
+        if producer || word.is_shared() {
+            next.extend(ENDINGS.map(|ending| word.ended(ending)));
+        }
+        if consumer {
+            next.push(word.dropped());
+            next.push(if word.is_waiting() {
+                word.deregistered()
+            } else {
+                word.registered()
+            });
+        }
+        if word.is_shared() && word.is_open() {
+            next.push(word.claimed());
+        }
+    }
+    if producer && !word.is_shared() {
+        next.push(left(
+            word,
+            Word::PRODUCER,
+            Word::from_raw(word.raw() + Word::SHARE),
+        ));
+    }
+    if !word.is_pending() {
+        for bit in [Word::CONSUMER, Word::PRODUCER, Word::TAKING] {
+            if has(word, bit) {
+                next.push(left(word, bit, Word::from_raw(word.raw() - bit)));
+            }
+        }
+    }
+    next
+}
+
+/// The word after `bit` left: `stayed`, or the next round's if nobody else was there.
+fn left(word: Word, bit: Raw, stayed: Word) -> Word {
+    if word.is_alone(bit) {
+        stayed.next_round()
+    } else {
+        stayed
+    }
+}
+
+/// Every word reachable while the version stays below `versions`.
+fn reachable(versions: u64) -> Vec<Word> {
+    let mut seen = BTreeSet::from([Word::NEW.raw()]);
+    let mut open = Vec::from([Word::NEW]);
+    while let Some(word) = open.pop() {
+        for next in successors(word) {
+            if next.version() < versions && seen.insert(next.raw()) {
+                open.push(next);
+            }
+        }
+    }
+    seen.into_iter().map(Word::from_raw).collect()
+}
+
+#[test]
+fn every_reachable_word_is_in_the_tables() {
+    let words = reachable(2);
+    assert!(words.len() > 50);
+    for word in words {
+        let present = word.raw() & PRESENT;
+        let pending = word.is_pending();
+        if word.is_waiting() {
+            assert!(pending && has(word, Word::CONSUMER), "{word:?}");
+        }
+        if has(word, Word::PRODUCER) && !pending {
+            assert_eq!(word.ending(), Some(Ending::Cancelled), "{word:?}");
+            assert!(!has(word, Word::CONSUMER), "{word:?}");
+        }
+        if has(word, Word::TAKING) {
+            assert!(!pending && !has(word, Word::PRODUCER), "{word:?}");
+        }
+        if present == 0 {
+            assert_eq!(
+                word.raw() & !VERSION_MASK,
+                0,
+                "an idle word says nothing else: {word:?}"
+            );
+        }
+        if present == Word::PRODUCER || present == Word::TAKING {
+            assert!(!pending, "nobody waits, so no token may claim: {word:?}");
+        }
+        assert_eq!(word.is_idle(), present == 0 && !word.is_retired());
+    }
+}
+
+#[test]
+fn an_ending_is_for_ever() {
+    for word in reachable(2).into_iter().filter(|word| !word.is_pending()) {
+        for next in successors(word) {
+            assert!(
+                next.ending() == word.ending() || next.raw() & PRESENT == 0,
+                "{word:?}"
+            );
+            assert!(next.version() >= word.version());
+        }
+    }
+}
+
+#[test]
+fn a_round_whose_token_went_out_consumes_a_version() {
+    for word in reachable(2) {
+        let step = u64::from(word.is_shared());
+        assert_eq!(word.next_round().version(), word.version() + step);
+    }
+}
+
+#[test]
+fn the_last_version_retires() {
+    let last = Word::from_raw((VERSION_MAX - 1) << VERSION_SHIFT);
+    assert!(last.is_idle());
+    let shared = Word::from_raw(last.begun().raw() + Word::SHARE);
+    let after = shared.dropped();
+    assert!(after.is_retired() && !after.is_idle());
+    assert!(!shared.is_retired());
+}
+
+#[test]
+fn generations_saturate() {
+    let mut word = Word::NEW.begun();
+    let mut seen = BTreeSet::new();
+    for _ in 0..(1 << GENERATION_BITS) - 2 {
+        word = word.registered();
+        assert!(seen.insert(word.raw()), "a generation came twice");
+        assert_eq!(word.wake(), Wake::Copied);
+        word = word.deregistered();
+    }
+    for _ in 0..3 {
+        word = word.registered();
+        assert_eq!(word.wake(), Wake::TakeThenLeave);
+        assert!(has(word.ended(Ending::Value), Word::TAKING));
+        word = word.deregistered();
+    }
+}
+
+#[test]
+fn a_token_matches_its_own_round_alone() {
+    let unique = Word::NEW.begun();
+    assert!(!unique.is_round_of(0), "a unique round has no token");
+    let shared = Word::from_raw(unique.raw() + Word::SHARE);
+    assert!(shared.is_round_of(0) && shared.is_open());
+    assert!(!shared.claimed().is_open());
+    assert!(!shared.is_round_of(1));
+    assert!(!shared.dropped().is_round_of(0));
+}
