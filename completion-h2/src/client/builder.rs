@@ -1,0 +1,337 @@
+//! Options of a connection, and its handshake.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use completion_core::Pool;
+use http_body::Body;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::client::{Client, Driver};
+use crate::driver;
+use crate::driver::intake::Intake;
+use crate::error::{BoxError, Error};
+use crate::link::MAX_STREAMS;
+use crate::queue::{Acks, Replies, Shared};
+use crate::timer::{Timer, TokioTimer};
+
+/// Sources for SETTINGS acknowledgments: one is outstanding, and few wait.
+const ACKS: u16 = 4;
+/// The largest flow-control window (RFC 9113, section 6.9.1).
+const MAX_WINDOW: u32 = i32::MAX as u32;
+
+/// Options of connections, and the handshake that makes one of a transport.
+///
+/// | option | default |
+/// |---|---|
+/// | [`pool_capacity`](Self::pool_capacity) | 256 |
+/// | [`queue_capacity`](Self::queue_capacity) | 256 |
+/// | [`max_streams`](Self::max_streams) | the peer's limit |
+/// | [`timeout`](Self::timeout) | none |
+/// | [`settings_timeout`](Self::settings_timeout) | 10 s |
+/// | [`reset_budget`](Self::reset_budget) | 800 |
+/// | [`resend_limit`](Self::resend_limit) | 3 |
+/// | windows, frame and header sizes | h2's: those of RFC 9113, section 6.5.2, and 16 MiB of header list |
+///
+/// Server push is always refused.
+///
+/// # Examples
+///
+/// ```no_run
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use completion_h2::client::Builder;
+///
+/// let io = tokio::net::TcpStream::connect("localhost:8080").await?;
+/// let (client, mut driver) = Builder::new()
+///     .timeout(Duration::from_secs(30))
+///     .initial_window_size(1 << 20)
+///     .handshake(io)
+///     .await?;
+/// let acknowledged = driver.settings_ack();
+/// tokio::spawn(driver);
+/// # let _: completion_h2::client::Client<http_body_util::Empty<bytes::Bytes>> = client;
+/// # let _ = acknowledged;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use = "a builder does nothing until its handshake"]
+pub struct Builder<T = TokioTimer> {
+    h2: h2::client::Builder,
+    options: Options,
+    timer: T,
+}
+
+/// The options that are not h2's.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) pool_capacity: u16,
+    pub(crate) queue_capacity: usize,
+    pub(crate) max_streams: usize,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) settings_timeout: Duration,
+    pub(crate) reset_budget: u32,
+    pub(crate) resend_limit: u32,
+}
+
+#[cfg(feature = "tokio-timer")]
+impl Builder {
+    /// Default options and tokio's time.
+    pub fn new() -> Self {
+        Self::with_timer(TokioTimer)
+    }
+}
+
+#[cfg(feature = "tokio-timer")]
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Timer> Builder<T> {
+    /// Default options and a timer of your own.
+    pub fn with_timer(timer: T) -> Self {
+        let mut h2 = h2::client::Builder::new();
+        h2.enable_push(false)
+            .initial_max_send_streams(driver::BEFORE_SETTINGS);
+        Self {
+            h2,
+            options: Options {
+                pool_capacity: Pool::<(), ()>::DEFAULT_CAPACITY,
+                queue_capacity: 256,
+                max_streams: MAX_STREAMS,
+                timeout: None,
+                settings_timeout: Duration::from_secs(10),
+                reset_budget: 800,
+                resend_limit: 3,
+            },
+            timer,
+        }
+    }
+
+    /// How many requests may be under way without an allocation: the capacity of the pool of completions.
+    ///
+    /// Requests beyond it are served too, at the price of an allocation each. With 0 that is every request. A
+    /// [`Connector`](crate::client::Connector) has one pool for all its connections.
+    pub fn pool_capacity(mut self, capacity: u16) -> Self {
+        self.options.pool_capacity = capacity;
+        self
+    }
+
+    /// How many requests may wait for a stream, per connection. Those beyond wait for a place first.
+    ///
+    /// # Panics
+    ///
+    /// If `capacity` is 0 or beyond 65536.
+    #[track_caller]
+    pub fn queue_capacity(mut self, capacity: usize) -> Self {
+        assert!(
+            (1..=1 << 16).contains(&capacity),
+            "the queue's capacity must be between 1 and 65536"
+        );
+        self.options.queue_capacity = capacity;
+        self
+    }
+
+    /// How many streams may be open at once, if the peer permits so many. At most 1024 (512 on 32-bit targets), which is
+    /// the default.
+    ///
+    /// # Panics
+    ///
+    /// If `max` is 0.
+    #[track_caller]
+    pub fn max_streams(mut self, max: usize) -> Self {
+        assert!(max > 0, "a connection needs at least one stream");
+        self.options.max_streams = max.min(MAX_STREAMS);
+        self
+    }
+
+    /// How long a request may take, from its submission to the end of the response body. `None`, the default, is for ever.
+    ///
+    /// One request can have its own by the extension [`RequestTimeout`](crate::client::RequestTimeout).
+    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.options.timeout = timeout.into();
+        self
+    }
+
+    /// How long the peer may take to acknowledge SETTINGS, from the moment when the transport had accepted it (RFC 9113,
+    /// section 6.5.3). [`Duration::MAX`] is for ever.
+    ///
+    /// Requests never wait for the acknowledgment. When the time is over the connection fails with
+    /// [`SettingsTimeout`](crate::ErrorKind::SettingsTimeout).
+    pub fn settings_timeout(mut self, timeout: Duration) -> Self {
+        self.options.settings_timeout = timeout;
+        self
+    }
+
+    /// After how many streams reset from this side a connection is [unusable](crate::client::Client::is_unusable), and a
+    /// [`Connector`](crate::client::Connector) replaces it.
+    ///
+    /// Cancelled and timed out requests, and response bodies dropped early, reset their streams. Servers end connections
+    /// with too many of them (nghttpd at about 1000), and so does h2 itself.
+    pub fn reset_budget(mut self, resets: u32) -> Self {
+        self.options.reset_budget = resets;
+        self
+    }
+
+    /// How often a [`Connector`](crate::client::Connector) sends a request again that the peer certainly did not process.
+    ///
+    /// Being able to do so costs a copy of each request's head: nothing without header fields, two allocations with. With
+    /// 0 there is no copy.
+    pub fn resend_limit(mut self, limit: u32) -> Self {
+        self.options.resend_limit = limit;
+        self
+    }
+
+    /// The window that the peer has for each response body, in the first SETTINGS (RFC 9113, section 6.9.2).
+    ///
+    /// # Panics
+    ///
+    /// If `size` is beyond 2^31-1.
+    #[track_caller]
+    pub fn initial_window_size(mut self, size: u32) -> Self {
+        assert!(
+            size <= MAX_WINDOW,
+            "a flow-control window is at most 2^31-1"
+        );
+        self.h2.initial_window_size(size);
+        self
+    }
+
+    /// The window that the peer has for all response bodies together (RFC 9113, section 6.9.1). It is opened by
+    /// WINDOW_UPDATE and cannot be less than 65535.
+    ///
+    /// # Panics
+    ///
+    /// If `size` is beyond 2^31-1.
+    #[track_caller]
+    pub fn initial_connection_window_size(mut self, size: u32) -> Self {
+        assert!(
+            size <= MAX_WINDOW,
+            "a flow-control window is at most 2^31-1"
+        );
+        self.h2.initial_connection_window_size(size);
+        self
+    }
+
+    /// The largest frame that the peer may send (RFC 9113, section 6.5.2).
+    ///
+    /// # Panics
+    ///
+    /// If `size` is not between 16384 and 16777215.
+    #[track_caller]
+    pub fn max_frame_size(mut self, size: u32) -> Self {
+        assert!(
+            (1 << 14..1 << 24).contains(&size),
+            "a frame size is between 16384 and 16777215"
+        );
+        self.h2.max_frame_size(size);
+        self
+    }
+
+    /// The largest header list that is accepted from the peer (RFC 9113, section 6.5.2).
+    pub fn max_header_list_size(mut self, size: u32) -> Self {
+        self.h2.max_header_list_size(size);
+        self
+    }
+
+    /// The size of the table that the peer may compress header fields with (RFC 9113, section 6.5.2).
+    pub fn header_table_size(mut self, size: u32) -> Self {
+        self.h2.header_table_size(size);
+        self
+    }
+
+    /// How many bytes of request bodies h2 takes in advance, per stream.
+    ///
+    /// # Panics
+    ///
+    /// If `size` does not fit 32 bits.
+    #[track_caller]
+    pub fn max_send_buffer_size(mut self, size: usize) -> Self {
+        assert!(
+            u32::try_from(size).is_ok(),
+            "the send buffer's size must fit 32 bits"
+        );
+        self.h2.max_send_buffer_size(size);
+        self
+    }
+
+    /// How many streams h2 may reset for faults of the peer before it gives the connection up. `None` is any number.
+    pub fn max_local_error_reset_streams(mut self, max: impl Into<Option<usize>>) -> Self {
+        self.h2.max_local_error_reset_streams(max.into());
+        self
+    }
+
+    /// Makes a client of a transport on which HTTP/2 is agreed upon, be it by ALPN or by prior knowledge (RFC 9113,
+    /// section 3).
+    ///
+    /// Writes the client preface. SETTINGS goes out when the [`Driver`] is polled, and requests need not wait for the
+    /// peer's: until it comes, up to 100 streams are opened (RFC 9113, section 3.4).
+    ///
+    /// Request bodies are pumped by the driver and are polled in place, hence `Unpin`; a `Pin<Box<_>>` makes any body so.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionLost`](crate::ErrorKind::ConnectionLost) if the transport failed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the transport.
+    pub async fn handshake<IO, B>(&self, io: IO) -> Result<(Client<B>, Driver<IO, B, T>), Error>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+        B: Body + Unpin,
+        B::Error: Into<BoxError>,
+    {
+        let shared = self.share(self.replies(), self.acks());
+        let client = Client::new(Arc::clone(&shared));
+        let intake = Intake::new(shared, self.timer.clone());
+        let shaken = driver::handshake(&self.h2, &self.options, &intake.shared.acks, io).await?;
+        Ok((client, Driver::new(intake, shaken, &self.options)))
+    }
+
+    // ----- for the connector -----
+
+    pub(crate) fn replies<B>(&self) -> Replies<B> {
+        Pool::with_capacity(self.options.pool_capacity)
+    }
+
+    pub(crate) fn acks(&self) -> Acks {
+        Pool::with_capacity(ACKS)
+    }
+
+    pub(crate) fn share<B>(&self, replies: Replies<B>, acks: Acks) -> Arc<Shared<B>> {
+        let timer = self.timer.clone();
+        Shared::new(
+            self.options.queue_capacity,
+            replies,
+            acks,
+            Arc::new(move || timer.now()),
+            self.options.timeout,
+        )
+    }
+
+    pub(crate) fn h2(&self) -> &h2::client::Builder {
+        &self.h2
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    pub(crate) fn timer(&self) -> &T {
+        &self.timer
+    }
+}
+
+impl<T> fmt::Debug for Builder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("h2", &self.h2)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

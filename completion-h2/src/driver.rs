@@ -1,0 +1,476 @@
+//! The driver of one connection: the future that does all the work, and the only place that completes.
+//!
+//! # A poll
+//!
+//! Several passes, each over what the [link](crate::link) says there is to do:
+//!
+//! 1. take in submissions, let go of cancelled ones ([`intake`]), reset cancelled streams;
+//! 2. look at the alarm ([`alarm`]), and fail what is overdue;
+//! 3. hand a SETTINGS change to h2 ([`ack`]);
+//! 4. open streams for as many waiting requests as the peer's limit permits;
+//! 5. poll h2's connection, and see what the tap saw;
+//! 6. look at the streams whose bit is set ([`streams`]): deliver responses, pump request bodies ([`upload`]).
+//!
+//! It sleeps when a pass leaves nothing to do, and yields to the executor when there is still something after
+//! [`PASSES`]. Submissions taken, streams opened and frames pumped in one pass are bounded too. h2's connection reads for
+//! as long as the transport has something; that is bounded by tokio's cooperative budget, where there is one.
+//!
+//! # Admission
+//!
+//! h2 queues streams beyond the peer's limit, where they cannot be taken back and hold connection window, and its
+//! readiness does not prevent it when a `SendRequest` is cloned. So there is one `SendRequest`, and the driver counts: a
+//! stream is opened only while fewer are under way than the peer permits ([`Streams`]), starting with
+//! [`BEFORE_SETTINGS`] until the peer has spoken.
+//!
+//! # The end
+//!
+//! | what happens | what is done |
+//! |---|---|
+//! | the peer sent GOAWAY | waiting requests fail, retry-safe; streams go on (h2 fails those above last-stream-id) |
+//! | h2's connection is over | what arrived is delivered, everything else fails with the cause |
+//! | SETTINGS was not acknowledged in time | everything fails; the tap writes GOAWAY(SETTINGS_TIMEOUT) |
+//! | no handles, nothing waiting, no stream | h2 says GOAWAY(NO_ERROR) and closes |
+//! | the driver is dropped, or a poll of it unwinds | everything fails |
+//!
+//! In each case the cause is recorded and the link closed first, then the queues are drained, then streams fail: so also
+//! what is submitted at that very moment fails with the cause. Closing on our side is limited by [`GRACE`].
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
+
+use h2::Reason;
+use h2::client::{Connection, SendRequest};
+use http_body::Body;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::client::SettingsAck;
+use crate::client::builder::Options;
+use crate::error::{BoxError, Error};
+use crate::link::{ConnectionWaker, Link, MAX_STREAMS};
+use crate::queue::Acks;
+use crate::tap::{Tap, TapHandle};
+use crate::timer::{Timer, TokioTimer};
+use ack::{Ack, Observed};
+use intake::Intake;
+use streams::Streams;
+use upload::Piece;
+
+mod ack;
+mod alarm;
+pub(crate) mod intake;
+pub(crate) mod slot;
+mod streams;
+mod upload;
+
+/// Passes in one poll.
+const PASSES: usize = 8;
+/// Streams opened in one pass.
+const OPENINGS: usize = 128;
+/// How many streams a client may open before it knows the server's limit (RFC 9113, section 5.1.2, recommends no less).
+pub(crate) const BEFORE_SETTINGS: usize = 100;
+/// How long closing may take.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Runs one connection. A future that somebody has to poll: spawn it on an executor, or await it beside other work.
+///
+/// Made by [`Builder::handshake`](crate::client::Builder::handshake). It needs nothing from its executor but to be polled
+/// when woken; the transport and the [`Timer`] may need more.
+///
+/// It resolves when the connection has ended: to `Ok` if the last [`Client`](crate::client::Client) was dropped and
+/// everything under way was finished, or the peer went away with NO_ERROR; otherwise to what ended it. Each request and
+/// body learns the cause as well, so the output may be ignored.
+///
+/// # Cancel safety
+///
+/// Dropping it closes the transport at once; everything submitted fails with kind
+/// [`Abandoned`](crate::ErrorKind::Abandoned). The same happens if a poll of it panics, which it does when a request body, a
+/// waker or the transport does.
+#[must_use = "nothing is sent or received unless the driver is polled"]
+pub struct Driver<IO, B: Body, T: Timer = TokioTimer> {
+    link: Arc<Link>,
+    intake: Intake<B, T>,
+    streams: Streams<B>,
+    ack: Ack,
+    first_ack: Option<SettingsAck>,
+    tap: TapHandle,
+    /// Empty when the driver says goodbye.
+    send: Option<SendRequest<Piece<B::Data>>>,
+    /// Empty when it is over.
+    connection: Option<Connection<Tap<IO>, Piece<B::Data>>>,
+    waker: Waker,
+    max_streams: usize,
+    draining: bool,
+    /// A SETTINGS change is to be tried after the next poll of h2's connection.
+    settings_wait: bool,
+    closing: Option<Closing>,
+    result: Option<Result<(), Error>>,
+}
+
+/// The connection is being closed from this side.
+struct Closing {
+    result: Result<(), Error>,
+    until: Option<Instant>,
+}
+
+/// A transport after the handshake.
+pub(crate) struct Shaken<IO, D: bytes::Buf> {
+    tap: TapHandle,
+    send: SendRequest<Piece<D>>,
+    connection: Connection<Tap<IO>, Piece<D>>,
+    ack: Ack,
+    first_ack: SettingsAck,
+}
+
+/// Writes the preface, and puts SETTINGS in h2's buffer.
+pub(crate) async fn handshake<IO, D>(
+    h2: &h2::client::Builder,
+    options: &Options,
+    acks: &Acks,
+    io: IO,
+) -> Result<Shaken<IO, D>, Error>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+    D: bytes::Buf,
+{
+    let (io, tap) = Tap::new(io);
+    // Before any byte of SETTINGS is written.
+    let (ack, completion) = Ack::new(acks, options.settings_timeout);
+    let shaken = h2.handshake::<_, Piece<D>>(io).await;
+    let (send, connection) = shaken.map_err(Error::lost)?;
+    Ok(Shaken {
+        tap,
+        send,
+        connection,
+        ack,
+        first_ack: SettingsAck::new(completion),
+    })
+}
+
+impl<IO, B: Body, T: Timer> Driver<IO, B, T> {
+    /// The acknowledgment of the handshake's SETTINGS, once.
+    ///
+    /// It may be taken at any time; the driver watches for it from the beginning.
+    pub fn settings_ack(&mut self) -> Option<SettingsAck> {
+        self.first_ack.take()
+    }
+}
+
+impl<IO, B, T> Driver<IO, B, T>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+    B: Body + Unpin,
+    B::Error: Into<BoxError>,
+    T: Timer,
+{
+    pub(crate) fn new(
+        intake: Intake<B, T>,
+        shaken: Shaken<IO, B::Data>,
+        options: &Options,
+    ) -> Self {
+        let link = Arc::clone(&intake.shared.link);
+        link.set_tap(shaken.tap.clone());
+        // The intake may have taken this event already.
+        link.tell_connection();
+        Self {
+            streams: Streams::new(Arc::clone(&link), options.reset_budget),
+            link: Arc::clone(&link),
+            intake,
+            ack: shaken.ack,
+            first_ack: Some(shaken.first_ack),
+            tap: shaken.tap,
+            send: Some(shaken.send),
+            connection: Some(shaken.connection),
+            waker: Waker::from(Arc::new(ConnectionWaker(link))),
+            max_streams: options.max_streams.min(MAX_STREAMS),
+            draining: false,
+            settings_wait: false,
+            closing: None,
+            result: None,
+        }
+    }
+
+    fn poll_passes(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        for _ in 0..PASSES {
+            if let Some(result) = &self.result {
+                return Poll::Ready(result.clone());
+            }
+            self.pass();
+            if self.result.is_none() && self.link.sleep() {
+                return Poll::Pending;
+            }
+        }
+        // We are still awake, so nobody else will wake us.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn pass(&mut self) {
+        let events = self.link.take();
+        self.intake.handle(events);
+        if events.cancel() {
+            self.streams.drop_cancelled();
+        }
+        if let Some(now) = self.intake.alarm.poll(events.timer()) {
+            self.expire(now);
+        }
+        if events.settings() {
+            self.hand_settings();
+        }
+        self.admit();
+        if events.connection() || self.link.take_connection() {
+            self.poll_connection();
+        }
+        for index in self.link.ready(events | self.link.take_streams()) {
+            self.streams.look(index);
+        }
+        // For the permits that came back.
+        self.admit();
+        self.say_goodbye();
+        // It may have been armed in this pass; then its sleep does not know us yet.
+        while let Some(now) = self.intake.alarm.poll(false) {
+            self.expire(now);
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        if let Some(closing) = &self.closing {
+            if closing.until.is_none_or(|until| until <= now) {
+                self.connection = None;
+                self.finish_closing();
+            }
+            return;
+        }
+        if self.ack.is_overdue(now) {
+            self.give_up();
+            return;
+        }
+        self.intake.expire(now);
+        self.streams.expire(now);
+        self.intake.rearm();
+        let rest = [self.streams.earliest(), self.ack.deadline()];
+        if let Some(deadline) = rest.into_iter().flatten().min() {
+            self.intake.alarm.arm(deadline);
+        }
+    }
+
+    /// Opens streams for waiting requests, as the peer's limit permits.
+    fn admit(&mut self) {
+        if self.intake.is_empty() {
+            return;
+        }
+        if self.draining {
+            self.refuse_waiting();
+            return;
+        }
+        let Some(send) = &mut self.send else {
+            return;
+        };
+        let limit = self.max_streams.min(send.current_max_send_streams());
+        for _ in 0..OPENINGS {
+            if self.streams.len() >= limit {
+                return;
+            }
+            // h2 swallows a request that it does not take, so it is asked first. The waker is of no use: our one
+            // `SendRequest` never has a stream pending for readiness.
+            match send.poll_ready(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) if !error.is_go_away() && !error.is_io() => {
+                    // Stream identifiers are used up (RFC 9113, section 5.1.1).
+                    self.link.mark_spent();
+                    let what = "the connection has no stream identifiers left";
+                    self.intake
+                        .fail_waiting(&Error::abandoned(what).because(error));
+                    return;
+                }
+                // The connection is about to end, which will be told to all.
+                Poll::Ready(Err(_)) | Poll::Pending => return,
+            }
+            let Some(submission) = self.intake.next() else {
+                return;
+            };
+            self.streams.open(send, submission);
+        }
+        if !self.intake.is_empty() {
+            let _ = self.link.tell_queue();
+        }
+    }
+
+    /// Fails what waits, because the peer went away.
+    fn refuse_waiting(&mut self) {
+        if let Some(received) = self.tap.go_away() {
+            self.intake.fail_waiting(&Error::going_away(received));
+        }
+    }
+
+    fn poll_connection(&mut self) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        let mut cx = Context::from_waker(&self.waker);
+        let ended = Pin::new(connection).poll(&mut cx);
+        let intake = &mut self.intake;
+        match self.ack.observe(&self.tap, || intake.alarm.now()) {
+            Observed::Nothing => {}
+            Observed::Written(limit) => intake.alarm.arm(limit),
+            Observed::Acked => self.settings_wait = true,
+        }
+        if std::mem::take(&mut self.settings_wait) {
+            self.hand_settings();
+        }
+        if let Poll::Ready(result) = ended {
+            self.connection = None;
+            self.finish(result.err());
+        } else if !self.draining && self.tap.go_away().is_some() {
+            self.draining = true;
+            self.link.mark_draining();
+            self.refuse_waiting();
+        }
+    }
+
+    /// Hands the next SETTINGS change to h2, if none is outstanding.
+    fn hand_settings(&mut self) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        if !self.ack.is_settled() || self.closing.is_some() {
+            return;
+        }
+        let Some(change) = self.intake.shared.pop_change() else {
+            return;
+        };
+        match connection.set_initial_window_size(change.initial_window_size) {
+            Ok(()) => {
+                self.ack.handed(change.completer);
+            }
+            // The tap has seen the last acknowledgment before h2 has: it is in h2's buffer, behind a blocked write.
+            Err(_) => {
+                self.intake.shared.unpop_change(change);
+                self.settings_wait = true;
+                return;
+            }
+        }
+        // h2 does not do so by itself.
+        self.link.tell_connection();
+    }
+
+    /// The connection is over: `error` is h2's last word.
+    fn finish(&mut self, error: Option<h2::Error>) {
+        if self.closing.is_some() {
+            self.finish_closing();
+            return;
+        }
+        let graceful = match (&error, self.tap.go_away()) {
+            (None, Some(received)) => Reason::from(received.code) == Reason::NO_ERROR,
+            _ => false,
+        };
+        let cause = Error::of_connection(error, &self.link);
+        let cause = self.end(cause);
+        self.result = Some(if graceful { Ok(()) } else { Err(cause) });
+    }
+
+    fn finish_closing(&mut self) {
+        if let Some(closing) = self.closing.take() {
+            self.result = Some(closing.result);
+        }
+    }
+
+    /// Fails everything with the cause, which is `error` if there is none yet.
+    fn end(&mut self, error: Error) -> Error {
+        let cause = self.intake.close(error);
+        self.ack.fail(&cause);
+        self.send = None;
+        self.streams.end(&cause);
+        cause
+    }
+
+    /// The peer did not acknowledge SETTINGS in time.
+    fn give_up(&mut self) {
+        let cause = self.end(Ack::timeout());
+        self.tap.send_go_away(Reason::SETTINGS_TIMEOUT.into());
+        self.close(Err(cause));
+    }
+
+    /// Closes if nobody can submit any more and nothing is under way.
+    fn say_goodbye(&mut self) {
+        if self.closing.is_some()
+            || self.result.is_some()
+            || !self.streams.is_empty()
+            || self.intake.shared.has_handles()
+        {
+            return;
+        }
+        // What was submitted before the last handle was dropped.
+        self.intake.pull();
+        if !self.intake.is_empty() {
+            let _ = self.link.tell_queue();
+            return;
+        }
+        self.end(Error::abandoned("the connection was closed from this side"));
+        self.close(Ok(()));
+    }
+
+    fn close(&mut self, result: Result<(), Error>) {
+        let until = self.intake.alarm.now().checked_add(GRACE);
+        if let Some(until) = until {
+            self.intake.alarm.arm(until);
+        }
+        self.closing = Some(Closing { result, until });
+        self.link.tell_connection();
+    }
+}
+
+impl<IO, B, T> Future for Driver<IO, B, T>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+    B: Body + Unpin,
+    B::Error: Into<BoxError>,
+    T: Timer,
+{
+    type Output = Result<(), Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        this.intake.begin(cx.waker());
+        let result = this.poll_passes(cx);
+        this.intake.end();
+        Poll::Ready(ready!(result))
+    }
+}
+
+// Nothing in it is pinned but the sleep, which is boxed.
+impl<IO, B: Body, T: Timer> Unpin for Driver<IO, B, T> {}
+
+impl<IO, B: Body, T: Timer> Drop for Driver<IO, B, T> {
+    fn drop(&mut self) {
+        if self.result.is_some() {
+            return;
+        }
+        let cause = self.intake.close_dropped();
+        self.ack.fail(&cause);
+        if self.link.is_unwound() {
+            self.streams.forget(&cause);
+        }
+        // h2 ends all streams here. These two survive a poisoned lock.
+        self.connection = None;
+        self.send = None;
+        self.streams.end(&cause);
+    }
+}
+
+impl<IO, B: Body, T: Timer> fmt::Debug for Driver<IO, B, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver")
+            .field("waiting", &self.intake.len())
+            .field("streams", &self.streams.len())
+            .field("draining", &self.draining)
+            .field("peer_ended", &self.tap.read_eof())
+            .field("closing", &self.closing.is_some())
+            .field("go_away_sent", &self.tap.go_away_sent())
+            .field("result", &self.result)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,392 @@
+//! The streams under way: a slab with a reusable waker per place, of which only those are looked at whose bit is set.
+//!
+//! A stream holds its place, and so its permit, until both sides have ended: its request body is sent, and its response
+//! body was read to the end or dropped. It keeps h2's `SendStream` that long, so that it can be reset at any time; h2 sends
+//! RST_STREAM(CANCEL) by itself when the last handle to an unfinished stream is dropped.
+//!
+//! | has | until |
+//! |---|---|
+//! | `completer`, `response` | the head of the response is there, or the request failed |
+//! | `uploading` | the request body is sent, or the peer wants no more of it |
+//! | `receiving` | the response body has left ([`Slot::leave`]) |
+//!
+//! Completing runs the waiter's waker, hence anything; it is always done last, when the place is in order again.
+
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use h2::{Reason, SendStream};
+use http::{Method, Request, Response};
+use http_body::Body;
+
+use crate::client::{ResponseBody, announced};
+use crate::driver::slot::{Left, Slot};
+use crate::driver::upload::{Piece, Pumped, Upload};
+use crate::error::{BoxError, Error, Failure, Returned};
+use crate::link::Link;
+use crate::queue::{Reply, ReplyCompleter, Submission};
+
+pub(crate) struct Streams<B: Body> {
+    link: Arc<Link>,
+    places: Vec<Place<B>>,
+    free: Vec<usize>,
+    /// Streams that were reset from this side, in the connection's life.
+    resets: u32,
+    budget: u32,
+}
+
+struct Place<B: Body> {
+    slot: Arc<Slot>,
+    waker: Waker,
+    stream: Option<Stream<B>>,
+}
+
+struct Stream<B: Body> {
+    completer: Option<ReplyCompleter<B>>,
+    response: Option<h2::client::ResponseFuture>,
+    send: SendStream<Piece<B::Data>>,
+    /// Kept while the request could be sent again.
+    upload: Option<Upload<B>>,
+    uploading: bool,
+    receiving: bool,
+    /// The request's method: its response has no body, whatever its content-length says.
+    is_head: bool,
+    deadline: Option<Instant>,
+}
+
+impl<B: Body> Place<B> {
+    fn new(link: &Arc<Link>, index: usize) -> Self {
+        let slot = Slot::new(Arc::clone(link), index);
+        Self {
+            waker: Waker::from(Arc::clone(&slot)),
+            slot,
+            stream: None,
+        }
+    }
+}
+
+impl<B: Body> Stream<B> {
+    fn is_over(&self) -> bool {
+        self.completer.is_none() && !self.uploading && !self.receiving
+    }
+
+    /// What is left of the request if the peer did not process it.
+    fn take_body(&mut self) -> Returned<B> {
+        let untouched = self.upload.take().and_then(Upload::into_untouched);
+        untouched.map_or(Returned::Nothing, Returned::Body)
+    }
+}
+
+impl<B: Body> Streams<B> {
+    pub(crate) fn new(link: Arc<Link>, budget: u32) -> Self {
+        Self {
+            link,
+            places: Vec::new(),
+            free: Vec::new(),
+            resets: 0,
+            budget,
+        }
+    }
+
+    /// How many permits are taken.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn stream(&mut self, index: usize) -> Option<&mut Stream<B>> {
+        self.places.get_mut(index)?.stream.as_mut()
+    }
+
+    fn look_at_body(&mut self, index: usize) {
+        let Some(place) = self.places.get_mut(index) else {
+            return;
+        };
+        let Some(stream) = &mut place.stream else {
+            return;
+        };
+        if !stream.receiving {
+            return;
+        }
+        match place.slot.take_left() {
+            None => place.slot.wake_body(),
+            Some(Left::Ended) => stream.receiving = false,
+            Some(Left::Early) => {
+                self.remove(index);
+                self.count_reset();
+            }
+        }
+    }
+
+    fn look_at_response(&mut self, index: usize) {
+        let Some(place) = self.places.get_mut(index) else {
+            return;
+        };
+        let Some(stream) = &mut place.stream else {
+            return;
+        };
+        let Some(response) = &mut stream.response else {
+            return;
+        };
+        let mut cx = Context::from_waker(&place.waker);
+        match Pin::new(response).poll(&mut cx) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(response)) => self.deliver(index, response),
+            Poll::Ready(Err(error)) => {
+                let id = stream.send.stream_id().as_u32();
+                let ours = error.is_reset() && error.is_library();
+                let error = Error::of_request(error, &self.link, id);
+                let returned = if error.is_retry_safe() {
+                    stream.take_body()
+                } else {
+                    Returned::Nothing
+                };
+                let completer = stream.completer.take();
+                self.remove(index);
+                if ours {
+                    self.count_reset();
+                }
+                if let Some(completer) = completer {
+                    let _ = completer.fail(Failure::new(error, returned));
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self, index: usize, response: Response<h2::RecvStream>) {
+        let place = &mut self.places[index];
+        let Some(stream) = &mut place.stream else {
+            return;
+        };
+        stream.response = None;
+        let (head, recv) = response.into_parts();
+        let body = if recv.is_end_stream() {
+            drop(recv);
+            ResponseBody::empty()
+        } else {
+            stream.receiving = true;
+            let announced = announced(&head).filter(|_| !stream.is_head);
+            ResponseBody::new(recv, Arc::clone(&place.slot), announced)
+        };
+        let completer = stream.completer.take();
+        if !stream.uploading {
+            stream.upload = None;
+            if !stream.receiving {
+                self.remove(index);
+            }
+        }
+        if let Some(completer) = completer {
+            complete(completer, Response::from_parts(head, body));
+        }
+    }
+
+    /// Resets a stream, and fails what waits for it.
+    fn fail(&mut self, index: usize, error: Error) {
+        let Some(place) = self.places.get_mut(index) else {
+            return;
+        };
+        let Some(mut stream) = place.stream.take() else {
+            return;
+        };
+        self.free.push(index);
+        // The body may live on for as long as its owner likes, so the place gets another slot.
+        let orphan = stream.receiving.then(|| {
+            let new = Place::new(&self.link, index);
+            mem::replace(place, new).slot
+        });
+        stream.send.send_reset(Reason::CANCEL);
+        let completer = stream.completer.take();
+        drop(stream);
+        self.count_reset();
+        if let Some(slot) = orphan {
+            slot.fail(error.clone());
+        }
+        if let Some(completer) = completer {
+            let _ = completer.fail(Failure::new(error, Returned::Nothing));
+        }
+    }
+
+    /// Resets those whose response nobody waits for.
+    pub(crate) fn drop_cancelled(&mut self) {
+        for index in 0..self.places.len() {
+            if let Some(stream) = self.stream(index)
+                && let Some(completer) = &stream.completer
+                && completer.is_closed()
+            {
+                self.remove(index);
+                self.count_reset();
+            }
+        }
+    }
+
+    fn is_overdue(&mut self, index: usize, now: Instant) -> bool {
+        let deadline = self.stream(index).and_then(|stream| stream.deadline);
+        deadline.is_some_and(|deadline| deadline <= now)
+    }
+
+    /// The earliest deadline.
+    pub(crate) fn earliest(&self) -> Option<Instant> {
+        let streams = self.places.iter().filter_map(|it| it.stream.as_ref());
+        streams.filter_map(|stream| stream.deadline).min()
+    }
+
+    /// The connection is over, and the link closed: hands out what had arrived, and fails the rest.
+    pub(crate) fn end(&mut self, cause: &Error) {
+        for index in 0..self.places.len() {
+            self.look_at_response(index);
+            let Some(place) = self.places.get_mut(index) else {
+                continue;
+            };
+            let Some(mut stream) = place.stream.take() else {
+                continue;
+            };
+            self.free.push(index);
+            let receiving = stream.receiving.then(|| Arc::clone(&place.slot));
+            let completer = stream.completer.take();
+            drop(stream);
+            finish(receiving, completer, cause);
+        }
+    }
+
+    /// Like `end`, without touching h2: its lock may be poisoned, on which its handles panic, also when dropped.
+    pub(crate) fn forget(&mut self, cause: &Error) {
+        for place in &mut self.places {
+            let Some(mut stream) = place.stream.take() else {
+                continue;
+            };
+            let receiving = stream.receiving.then(|| Arc::clone(&place.slot));
+            let completer = stream.completer.take();
+            mem::forget(stream.response.take());
+            mem::forget(stream.send);
+            finish(receiving, completer, cause);
+        }
+        self.free = (0..self.places.len()).collect();
+    }
+
+    /// Drops h2's handles; if the stream has not ended, h2 resets it.
+    fn remove(&mut self, index: usize) {
+        self.places[index].stream = None;
+        self.free.push(index);
+    }
+
+    fn count_reset(&mut self) {
+        self.resets = self.resets.saturating_add(1);
+        if self.resets >= self.budget {
+            self.link.mark_spent();
+        }
+    }
+}
+
+impl<B> Streams<B>
+where
+    B: Body + Unpin,
+    B::Error: Into<BoxError>,
+{
+    /// Opens a stream.
+    pub(crate) fn open(
+        &mut self,
+        send: &mut h2::client::SendRequest<Piece<B::Data>>,
+        submission: Submission<B>,
+    ) {
+        let Submission {
+            request,
+            deadline,
+            completer,
+        } = submission;
+        let (head, body) = request.into_parts();
+        let is_head = head.method == Method::HEAD;
+        let uploading = !body.is_end_stream();
+        let (response, send) = match send.send_request(Request::from_parts(head, ()), !uploading) {
+            Ok(stream) => stream,
+            Err(error) => {
+                let error = Error::of_sending(error);
+                let _ = completer.fail(Failure::new(error, Returned::Nothing));
+                return;
+            }
+        };
+        let stream = Stream {
+            completer: Some(completer),
+            response: Some(response),
+            send,
+            upload: Some(Upload::new(body)),
+            uploading,
+            receiving: false,
+            is_head,
+            deadline,
+        };
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place::new(&self.link, self.places.len()));
+            self.places.len() - 1
+        });
+        self.places[index].stream = Some(stream);
+        // Registers our waker.
+        self.look(index);
+    }
+
+    /// Sees what has become of a stream.
+    pub(crate) fn look(&mut self, index: usize) {
+        self.look_at_body(index);
+        self.look_at_response(index);
+        self.look_at_upload(index);
+        if let Some(stream) = self.stream(index)
+            && stream.is_over()
+        {
+            self.remove(index);
+        }
+    }
+
+    fn look_at_upload(&mut self, index: usize) {
+        let Some(place) = self.places.get_mut(index) else {
+            return;
+        };
+        let Some(stream) = &mut place.stream else {
+            return;
+        };
+        let (true, Some(upload)) = (stream.uploading, &mut stream.upload) else {
+            return;
+        };
+        let mut cx = Context::from_waker(&place.waker);
+        match upload.pump(&mut stream.send, &mut cx) {
+            Pumped::Waiting => {}
+            Pumped::Yielded => self.link.tell_slot(index),
+            Pumped::Done => stream.uploading = false,
+            Pumped::Failed(error) => self.fail(index, error),
+        }
+    }
+
+    /// Fails those whose deadline has passed.
+    pub(crate) fn expire(&mut self, now: Instant) {
+        for index in 0..self.places.len() {
+            if self.is_overdue(index, now) {
+                // What has arrived wins.
+                self.look(index);
+                if self.is_overdue(index, now) {
+                    self.fail(index, Error::timeout());
+                }
+            }
+        }
+    }
+}
+
+/// The call that all responses go through: without it, no request ever gets its answer.
+fn complete<B>(completer: ReplyCompleter<B>, reply: Reply) {
+    // Rejected means that nobody waits any more; the drop of the body says so to the stream.
+    drop(completer.complete(reply));
+}
+
+/// Tells whoever waits for an ended stream.
+fn finish<B>(receiving: Option<Arc<Slot>>, completer: Option<ReplyCompleter<B>>, cause: &Error) {
+    if let Some(slot) = receiving {
+        slot.wake_body();
+    }
+    if let Some(completer) = completer {
+        let _ = completer.fail(Failure::new(cause.clone(), Returned::Nothing));
+    }
+}

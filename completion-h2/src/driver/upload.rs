@@ -1,0 +1,178 @@
+//! Request bodies: pumped from the driver's slab, one frame after the other.
+//!
+//! The first frame is asked for only when there is room for a byte of it, so a body is untouched, and its request can be
+//! sent again, until the peer's window is open. Later frames are asked for ahead and held until there is room: the end
+//! and trailers need none (RFC 9113, section 6.9.1), and a peer that gives back its window only at the end must see it.
+//! What h2 buffers of a stream is bounded by one frame of its body. A body that ends with its last data frame ends the
+//! stream in that frame.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Buf;
+use h2::SendStream;
+use http_body::{Body, Frame};
+
+use crate::error::{BoxError, Error, ErrorKind};
+
+/// Frames pumped for one stream before others get their turn.
+const FRAMES: usize = 16;
+
+/// What h2 sends: a piece of a body, or the empty end of a body that did not know its end before.
+pub(crate) enum Piece<D> {
+    Data(D),
+    Empty,
+}
+
+impl<D: Buf> Buf for Piece<D> {
+    fn remaining(&self) -> usize {
+        match self {
+            Self::Data(data) => data.remaining(),
+            Self::Empty => 0,
+        }
+    }
+
+    fn chunk(&self) -> &[u8] {
+        match self {
+            Self::Data(data) => data.chunk(),
+            Self::Empty => &[],
+        }
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
+        match self {
+            Self::Data(data) => data.chunks_vectored(slices),
+            Self::Empty => 0,
+        }
+    }
+
+    fn advance(&mut self, count: usize) {
+        match self {
+            Self::Data(data) => data.advance(count),
+            Self::Empty => assert_eq!(count, 0, "cannot advance past the end"),
+        }
+    }
+}
+
+/// A request body on its way.
+pub(crate) struct Upload<B: Body> {
+    body: B,
+    /// The body gave something away, so the request cannot be sent again.
+    touched: bool,
+    /// Data that waits for room, and whether it is the last.
+    held: Option<(B::Data, bool)>,
+}
+
+/// What came of pumping.
+pub(crate) enum Pumped {
+    /// The body, or the window, or the peer will wake us.
+    Waiting,
+    /// There may be more at once, but it is the others' turn.
+    Yielded,
+    /// Nothing more is to be sent: the body is over, or the peer wants no more of it.
+    Done,
+    /// The body failed.
+    Failed(Error),
+}
+
+impl<B: Body> Upload<B> {
+    pub(crate) fn new(body: B) -> Self {
+        Self {
+            body,
+            touched: false,
+            held: None,
+        }
+    }
+
+    /// The body, if it is as good as new.
+    pub(crate) fn into_untouched(self) -> Option<B> {
+        (!self.touched).then_some(self.body)
+    }
+}
+
+impl<B> Upload<B>
+where
+    B: Body + Unpin,
+    B::Error: Into<BoxError>,
+{
+    pub(crate) fn pump(
+        &mut self,
+        send: &mut SendStream<Piece<B::Data>>,
+        cx: &mut Context<'_>,
+    ) -> Pumped {
+        if send.poll_reset(cx).is_ready() {
+            // The response's future, or its body, tells what there is to tell.
+            return Pumped::Done;
+        }
+        for _ in 0..FRAMES {
+            if self.held.is_some() || !self.touched {
+                match poll_room(send, cx) {
+                    Poll::Ready(true) => {}
+                    Poll::Ready(false) => return Pumped::Done,
+                    Poll::Pending => return Pumped::Waiting,
+                }
+            }
+            let sent = if let Some((data, end)) = self.held.take() {
+                send.send_data(Piece::Data(data), end).map(|()| end)
+            } else {
+                let frame = match Pin::new(&mut self.body).poll_frame(cx) {
+                    Poll::Ready(frame) => frame,
+                    Poll::Pending => return Pumped::Waiting,
+                };
+                self.touched = true;
+                match frame.map(|frame| frame.map(Frame::into_data)) {
+                    Some(Ok(Ok(data))) => {
+                        let end = self.body.is_end_stream();
+                        // An empty frame in the middle would be noise to the peer; an empty end needs no room.
+                        match (data.has_remaining(), end) {
+                            (true, _) => self.held = Some((data, end)),
+                            (false, true) => {
+                                return end_of(send.send_data(Piece::Empty, true));
+                            }
+                            (false, false) => {}
+                        }
+                        Ok(false)
+                    }
+                    Some(Ok(Err(frame))) => match frame.into_trailers() {
+                        Ok(trailers) => return end_of(send.send_trailers(trailers)),
+                        // Some later kind of frame, which HTTP/2 knows nothing of.
+                        Err(_) => Ok(false),
+                    },
+                    Some(Err(error)) => {
+                        return Pumped::Failed(Error::new(ErrorKind::Body).because(error));
+                    }
+                    None => return end_of(send.send_data(Piece::Empty, true)),
+                }
+            };
+            match sent {
+                Ok(true) => return Pumped::Done,
+                Ok(false) => {}
+                Err(error) => return end_of(Err(error)),
+            }
+        }
+        Pumped::Yielded
+    }
+}
+
+/// The upload is over. Errors are trailers with forbidden fields (RFC 9113, section 8.2.2) or a frame beyond h2's limit; a
+/// stream that was closed by the peer does not come this far.
+fn end_of(sent: Result<(), h2::Error>) -> Pumped {
+    match sent {
+        Ok(()) => Pumped::Done,
+        Err(error) => Pumped::Failed(Error::of_sending(error)),
+    }
+}
+
+/// Waits for room in the windows. `false` means that the peer wants no more.
+fn poll_room<D: Buf>(send: &mut SendStream<Piece<D>>, cx: &mut Context<'_>) -> Poll<bool> {
+    send.reserve_capacity(1);
+    while send.capacity() == 0 {
+        match send.poll_capacity(cx) {
+            // This says "it has changed"; only `capacity` says to what.
+            Poll::Ready(Some(Ok(_))) => {}
+            Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(false),
+            Poll::Pending => return Poll::Pending,
+        }
+    }
+    Poll::Ready(true)
+}

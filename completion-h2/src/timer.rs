@@ -1,0 +1,74 @@
+//! Time, behind a small trait: the adapter itself depends on no runtime.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Instant;
+
+/// Where the driver gets its time from.
+///
+/// A driver has one sleep, made when the first deadline comes up and moved from then on. [`TokioTimer`] is the default;
+/// implement this to run a driver on another executor, or on a clock of your own.
+///
+/// # Examples
+///
+/// A timer for programs that want no time limits: give it to
+/// [`Builder::with_timer`](crate::client::Builder::with_timer).
+///
+/// ```
+/// use std::future::Pending;
+/// use std::pin::Pin;
+/// use std::time::Instant;
+///
+/// #[derive(Clone)]
+/// struct Never;
+///
+/// impl completion_h2::Timer for Never {
+///     type Sleep = Pending<()>;
+///     fn now(&self) -> Instant {
+///         Instant::now()
+///     }
+///     fn sleep_until(&self, _: Instant) -> Self::Sleep {
+///         std::future::pending()
+///     }
+///     fn reset(&self, _: Pin<&mut Self::Sleep>, _: Instant) {}
+/// }
+/// # let _ = completion_h2::client::Builder::with_timer(Never);
+/// ```
+pub trait Timer: Clone + Send + Sync + 'static {
+    /// Waits for a moment.
+    type Sleep: Future<Output = ()> + Send + 'static;
+
+    /// The current time. Called at each submission that has a deadline, by whoever submits.
+    fn now(&self) -> Instant;
+
+    /// A future that is ready at `deadline`, and not much later. Called inside the driver's poll.
+    fn sleep_until(&self, deadline: Instant) -> Self::Sleep;
+
+    /// Moves a sleep to another deadline, earlier or later, also after it was ready. It must then be pending until that
+    /// deadline, whatever was before. Called inside the driver's poll, which polls the sleep afterwards.
+    fn reset(&self, sleep: Pin<&mut Self::Sleep>, deadline: Instant);
+}
+
+/// Tokio's time. It is a [`Timer`] with the crate feature `tokio-timer`, which is on by default.
+///
+/// A driver that uses it must be polled inside a tokio runtime with time enabled; tokio panics otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct TokioTimer;
+
+#[cfg(feature = "tokio-timer")]
+impl Timer for TokioTimer {
+    type Sleep = tokio::time::Sleep;
+
+    fn now(&self) -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Self::Sleep {
+        tokio::time::sleep_until(deadline.into())
+    }
+
+    fn reset(&self, sleep: Pin<&mut Self::Sleep>, deadline: Instant) {
+        sleep.reset(deadline.into());
+    }
+}
