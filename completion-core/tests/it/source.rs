@@ -18,9 +18,12 @@ fn each_ending_reaches_the_consumer_before_and_after_the_first_poll() {
         type Act = fn(completion_core::Completer<'_, u32, &'static str>);
         let endings: [(Act, Result<u32, CompletionError<&str>>); 4] = [
             (|c| c.complete(7).unwrap(), Ok(7)),
-            (|c| c.fail("no").unwrap(), Err(CompletionError::Failed("no"))),
+            (
+                |c| c.fail("no").unwrap(),
+                Err(CompletionError::Failed("no")),
+            ),
             (|c| c.cancel().unwrap(), Err(CompletionError::Cancelled)),
-            (drop, Err(CompletionError::Abandoned)),
+            (|c| drop(c), Err(CompletionError::Abandoned)),
         ];
         for (round, (act, expected)) in endings.into_iter().enumerate() {
             let (completer, mut completion) = source.begin().unwrap();
@@ -233,11 +236,17 @@ fn reset_makes_tokens_of_the_forgotten_round_stale() {
     let token = completer.into_token().unwrap();
     mem::forget(completion);
     source.reset();
-    assert_eq!(source.complete(token, 1).unwrap_err().reason(), Rejection::Stale);
+    assert_eq!(
+        source.complete(token, 1).unwrap_err().reason(),
+        Rejection::Stale
+    );
     let (completer, mut completion) = source.begin().unwrap();
     let next = completer.into_token().unwrap();
     assert_ne!(token, next);
-    assert_eq!(source.complete(token, 1).unwrap_err().reason(), Rejection::Stale);
+    assert_eq!(
+        source.complete(token, 1).unwrap_err().reason(),
+        Rejection::Stale
+    );
     source.complete(next, 2).unwrap();
     assert_eq!(completion.try_take(), Some(Ok(2)));
 }
@@ -253,7 +262,10 @@ fn a_worn_out_source_retires_and_never_repeats_a_version() {
         let token = completer.into_token().unwrap();
         for old in &seen {
             assert_ne!(token, *old);
-            assert_eq!(source.complete(*old, 99).unwrap_err().reason(), Rejection::Stale);
+            assert_eq!(
+                source.complete(*old, 99).unwrap_err().reason(),
+                Rejection::Stale
+            );
         }
         seen.push(token);
         source.complete(token, round).unwrap();
@@ -325,7 +337,10 @@ fn payloads_of_every_shape_come_through_unchanged() {
     let source = CompletionSource::<Nothing, Nothing>::new();
     let (completer, mut completion) = source.begin().unwrap();
     completer.fail(Nothing).unwrap();
-    assert_eq!(completion.try_take(), Some(Err(CompletionError::Failed(Nothing))));
+    assert_eq!(
+        completion.try_take(),
+        Some(Err(CompletionError::Failed(Nothing)))
+    );
     drop(completion);
 
     let text = String::from("borrowed");
@@ -342,7 +357,9 @@ fn payloads_of_every_shape_come_through_unchanged() {
 
     let source = CompletionSource::<[u64; 1024], bool>::new();
     let (completer, mut completion) = source.begin().unwrap();
-    completer.complete(std::array::from_fn(|n| n as u64)).unwrap();
+    completer
+        .complete(std::array::from_fn(|n| n as u64))
+        .unwrap();
     let huge = completion.try_take().unwrap().unwrap();
     assert!(huge.iter().enumerate().all(|(n, value)| n as u64 == *value));
 
@@ -376,7 +393,11 @@ fn errors_say_what_happened_and_keep_their_cause() {
     let io = || std::io::Error::other("unplugged");
     let failed = CompletionError::Failed(io());
     assert_eq!(failed.source().unwrap().to_string(), "unplugged");
-    assert!(CompletionError::<std::io::Error>::Cancelled.source().is_none());
+    assert!(
+        CompletionError::<std::io::Error>::Cancelled
+            .source()
+            .is_none()
+    );
     assert_eq!(failed.into_failure().unwrap().to_string(), "unplugged");
     assert_eq!(CompletionError::<u8>::Abandoned.into_failure(), None);
     let texts = [

@@ -227,6 +227,12 @@ impl Payload {
     }
 }
 
+impl std::fmt::Debug for Payload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.tag.fmt(f)
+    }
+}
+
 impl Drop for Payload {
     fn drop(&mut self) {
         self.ledger.0.live.fetch_sub(1, Ordering::SeqCst);

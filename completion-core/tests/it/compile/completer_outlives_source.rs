@@ -1,0 +1,8 @@
+//! A completer does not outlive its source.
+pub fn misuse() {
+    let source = completion_core::CompletionSource::<u8, ()>::new();
+    let (completer, completion) = source.begin().unwrap();
+    drop(completion);
+    drop(source); //~ E0505
+    drop(completer);
+}

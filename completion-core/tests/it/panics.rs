@@ -1,0 +1,77 @@
+//! What panics, and that it points at its caller.
+
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
+use std::task::Waker;
+
+use completion_core::CompletionSource;
+
+use crate::support::poll;
+
+thread_local! {
+    static EXPECTED: Cell<bool> = const { Cell::new(false) };
+    static SEEN: Cell<Option<(u32, bool)>> = const { Cell::new(None) };
+}
+
+/// The line of the panic of `step`, and whether it is in this file.
+fn line_of_panic(step: impl FnOnce()) -> (u32, bool) {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if EXPECTED.get() {
+                let place = info
+                    .location()
+                    .expect("always there, says its documentation");
+                SEEN.set(Some((place.line(), place.file().ends_with("panics.rs"))));
+            } else {
+                before(info);
+            }
+        }));
+    });
+    EXPECTED.set(true);
+    let outcome = panic::catch_unwind(AssertUnwindSafe(step));
+    EXPECTED.set(false);
+    assert!(outcome.is_err(), "no panic");
+    SEEN.take().expect("the hook ran")
+}
+
+#[test]
+fn a_poll_after_the_outcome_panics_at_the_caller() {
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::task::Context;
+
+    let source = CompletionSource::<u8, ()>::new();
+    let (completer, mut completion) = source.begin().unwrap();
+    completer.complete(1).unwrap();
+    assert!(poll(&mut completion, Waker::noop()).is_ready());
+    let mut context = Context::from_waker(Waker::noop());
+    let mut line = 0;
+    let seen = line_of_panic(|| {
+        line = line!() + 1;
+        let _ = Pin::new(&mut completion).poll(&mut context);
+    });
+    assert_eq!(seen, (line, true), "the line of the call, in this file");
+    assert!(completion.is_terminated());
+    assert_eq!(completion.try_take(), None);
+    drop(completion);
+    assert!(source.begin().is_ok());
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn a_wait_after_the_outcome_panics_at_the_caller() {
+    let source = CompletionSource::<u8, ()>::new();
+    let (completer, mut completion) = source.begin().unwrap();
+    completer.complete(1).unwrap();
+    assert_eq!(completion.try_take(), Some(Ok(1)));
+    let mut line = 0;
+    let seen = line_of_panic(|| {
+        line = line!() + 1;
+        let _ = completion.wait();
+    });
+    assert_eq!(seen, (line, true), "the line of the call, in this file");
+    assert!(source.begin().is_ok());
+}
