@@ -46,7 +46,7 @@ Exit status: 0 no request failed, 1 some failed, 2 unusable arguments,
 /// A day: longer than any measurement, and far from what overflows a clock.
 const LONGEST_MS: u64 = 86_400_000;
 const LARGEST_BODY: u64 = 1 << 30;
-const MOST_IN_FLIGHT: u64 = 1_000_000;
+const MOST_IN_FLIGHT: u64 = 100_000;
 const MOST_CONNECTIONS: u64 = 10_000;
 const MOST_THREADS: u64 = 256;
 

@@ -16,10 +16,10 @@ use http::{Method, Request, StatusCode, Uri};
 
 use crate::args::ClientName;
 use crate::dial::Dialer;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 
 /// How often a request that the peer certainly did not process is sent again.
-const RESENDS: u32 = 5;
+const RESENDS: u32 = 3;
 
 /// The windows of the baselines, so that none of them wins by a larger buffer: HTTP/2's own default.
 const WINDOW: u32 = 65_535;
@@ -133,12 +133,23 @@ pub(crate) enum Session {
 }
 
 impl Session {
-    /// One request, from its submission to the end of the response body. Dropping the future cancels it.
+    /// One request, from its submission to the end of the response body, in no more time than the settings' timeout.
+    /// Dropping the future cancels it.
     pub(crate) async fn exchange(&mut self) -> Result<Reply, Failure> {
         match self {
+            // It keeps the time itself.
             Self::Completion(session) => session.exchange().await,
-            Self::H2(session) => session.exchange().await,
-            Self::Hyper(session) => session.exchange().await,
+            Self::H2(session) => within(session.timeout(), session.exchange()).await,
+            Self::Hyper(session) => within(session.timeout(), session.exchange()).await,
         }
     }
+}
+
+/// The timeout that the baselines lack.
+async fn within(
+    limit: Duration,
+    exchange: impl Future<Output = Result<Reply, Failure>>,
+) -> Result<Reply, Failure> {
+    let outcome = tokio::time::timeout(limit, exchange).await;
+    outcome.unwrap_or(Err(Failure::submitted(Kind::Timeout)))
 }

@@ -95,7 +95,6 @@ async fn measure(
         concurrency: args.concurrency,
         connections: args.connections,
         threads: args.threads,
-        timeout: args.timeout,
     };
     let mut works = Vec::new();
     let mut dialers = Vec::new();

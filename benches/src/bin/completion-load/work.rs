@@ -1,7 +1,6 @@
 //! The work itself, the same for every client: so many requests, so many of them in flight, each timed and counted.
 //!
-//! In the steady state nothing here allocates: a request is a clone of reference counts, the timeout a timer entry inside the
-//! worker's task, the record a few additions.
+//! In the steady state nothing here allocates: a request is a clone of reference counts, and its record a few additions.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,11 +9,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Barrier;
 use tokio::task::{JoinSet, yield_now};
-use tokio::time::timeout;
 
 use crate::alloc::{Usage, usage};
-use crate::client::{Client, Reply, Session, Totals};
-use crate::failure::{Failure, Kind};
+use crate::client::{Client, Session, Totals};
 use crate::plan::Plan;
 use crate::tally::{Outcome, Tally};
 
@@ -25,7 +22,6 @@ pub(crate) struct Scope {
     pub(crate) concurrency: usize,
     pub(crate) connections: usize,
     pub(crate) threads: usize,
-    pub(crate) timeout: Duration,
 }
 
 /// One client's run, which may be done in several stretches.
@@ -219,7 +215,7 @@ async fn work(shared: Arc<Shared>, start: Arc<Barrier>, worker: usize, mut sessi
         let place = turn % sessions.len();
         let session = &mut sessions[place];
         let began = Instant::now();
-        let exchange = timed(session, shared.scope.timeout);
+        let exchange = session.exchange();
         let outcome = match shared.scope.plan.cancel_after(index) {
             None => Some(exchange.await),
             Some(delay) => until(began + delay, exchange).await,
@@ -231,13 +227,6 @@ async fn work(shared: Arc<Shared>, start: Arc<Barrier>, worker: usize, mut sessi
             None => Outcome::Cancelled,
         };
         shared.record(worker, &outcome, took);
-    }
-}
-
-async fn timed(session: &mut Session, limit: Duration) -> std::result::Result<Reply, Failure> {
-    match timeout(limit, session.exchange()).await {
-        Ok(outcome) => outcome,
-        Err(_elapsed) => Err(Failure::submitted(Kind::Timeout)),
     }
 }
 

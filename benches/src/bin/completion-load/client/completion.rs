@@ -1,31 +1,140 @@
-//! completion-h2, through its `Connector`: stub.
+//! completion-h2, as its users have it: one `Connector` for each connection, which replaces it, resends and keeps the time.
 
-use super::{Reply, Settings, Totals};
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use completion_h2::client::{Builder, Connector, ConnectorStats};
+use completion_h2::{Error, ErrorKind};
+use http_body_util::{BodyExt, Full};
+
+use super::{Pool, RESENDS, Reply, Settings, Template, Totals, WINDOW};
+use crate::dial::DialError;
 use crate::failure::{Failure, Kind};
 
-pub(crate) struct Client;
+/// How long the drivers may take to notice what was dropped last.
+const PATIENCE: Duration = Duration::from_secs(1);
 
-impl Client {
-    pub(super) fn new(_settings: &Settings) -> Self {
-        Self
-    }
-    pub(super) fn session(&self, _line: usize) -> Session {
-        Session
-    }
-    pub(super) fn totals(&self) -> Totals {
-        Totals {
-            pool: Some(Default::default()),
-            settings_ack: None,
-            ..Totals::default()
-        }
-    }
-    pub(super) async fn settle(&self) {}
+pub(crate) struct Client {
+    template: Arc<Template>,
+    lines: Vec<Connector<Full<Bytes>>>,
 }
 
-pub(crate) struct Session;
+impl Client {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let line = |_| {
+            let builder = Builder::new()
+                .pool_capacity(settings.pool)
+                .timeout(settings.timeout)
+                .settings_timeout(settings.settings_timeout)
+                .resend_limit(RESENDS)
+                .initial_window_size(WINDOW)
+                .initial_connection_window_size(WINDOW);
+            let dialer = Arc::clone(&settings.dialer);
+            let connect = move || {
+                let dialer = Arc::clone(&dialer);
+                async move { dialer.dial().await }
+            };
+            Connector::new(builder, connect, tokio::spawn)
+        };
+        Self {
+            template: Arc::clone(&settings.template),
+            lines: (0..settings.connections).map(line).collect(),
+        }
+    }
+
+    pub(super) fn session(&self, line: usize) -> Session {
+        Session {
+            template: Arc::clone(&self.template),
+            connector: self.lines[line].clone(),
+        }
+    }
+
+    pub(super) async fn settle(&self) {
+        let until = Instant::now() + PATIENCE;
+        while !self.at_rest() && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// No completion is out, and no SETTINGS of a connection made just now is still under way.
+    fn at_rest(&self) -> bool {
+        let at_rest = |stats: ConnectorStats| {
+            let acknowledged = stats.settings_ack.is_some() || stats.connections_established == 0;
+            stats.pool.in_use == 0 && acknowledged
+        };
+        self.lines.iter().map(Connector::stats).all(at_rest)
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        let mut pool = Pool::default();
+        let mut unacknowledged = false;
+        for stats in self.lines.iter().map(Connector::stats) {
+            totals.reconnects += stats.reconnects;
+            totals.resent += stats.resent;
+            if stats.connections_established > 0 {
+                totals.settings_ack = totals.settings_ack.max(stats.settings_ack);
+                unacknowledged |= stats.settings_ack.is_none();
+            }
+            pool.capacity += stats.pool.capacity as u64;
+            pool.in_use += stats.pool.in_use as u64;
+            pool.high_water += stats.pool.high_water as u64;
+            pool.rented += stats.pool.rented;
+            pool.returned += stats.pool.returned;
+            pool.overflow += stats.pool.overflowed;
+            pool.stale += stats.pool.stale;
+        }
+        if unacknowledged {
+            totals.settings_ack = None;
+        }
+        totals.pool = Some(pool);
+        totals
+    }
+}
+
+/// A worker's handle of its line.
+pub(crate) struct Session {
+    template: Arc<Template>,
+    connector: Connector<Full<Bytes>>,
+}
 
 impl Session {
-    pub(super) async fn exchange(&mut self) -> Result<Reply, Failure> {
-        Err(Failure::submitted(Kind::Abandoned))
+    pub(super) async fn exchange(&self) -> Result<Reply, Failure> {
+        let body = Full::new(self.template.body.clone());
+        let request = self.template.request(body);
+        let response = self.connector.request(request).await;
+        let response = response.map_err(|error| classify(&error))?;
+        let status = response.status();
+        let mut body = response.into_body();
+        let mut bytes = 0;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| classify(&error))?;
+            bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        Ok(Reply { status, bytes })
+    }
+}
+
+fn classify(error: &Error) -> Failure {
+    let kind = match error.kind() {
+        ErrorKind::Reset => Kind::ResetByPeer,
+        ErrorKind::Refused => Kind::Refused,
+        ErrorKind::GoAway => Kind::GoAway,
+        ErrorKind::ConnectionLost => Kind::ConnectionLost,
+        ErrorKind::Timeout => Kind::Timeout,
+        ErrorKind::SettingsTimeout => Kind::SettingsTimeout,
+        ErrorKind::Connect => {
+            let cause = error.source().and_then(|cause| cause.downcast_ref());
+            cause.map_or(Kind::Connect, |cause: &DialError| cause.failure().kind)
+        }
+        ErrorKind::Abandoned => Kind::Abandoned,
+        // A request that cannot be sent is no fault of the peer's, but this tool does not make any.
+        _ => Kind::Protocol,
+    };
+    Failure {
+        kind,
+        retry_safe: error.is_retry_safe(),
     }
 }

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::RecvStream;
@@ -77,6 +78,10 @@ struct Held {
 }
 
 impl Session {
+    pub(super) fn timeout(&self) -> Duration {
+        self.inner.settings.timeout
+    }
+
     pub(super) async fn exchange(&mut self) -> Result<Reply, Failure> {
         let mut resends = 0;
         loop {

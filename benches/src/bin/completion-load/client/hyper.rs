@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -68,6 +69,10 @@ struct Held {
 }
 
 impl Session {
+    pub(super) fn timeout(&self) -> Duration {
+        self.inner.settings.timeout
+    }
+
     pub(super) async fn exchange(&mut self) -> Result<Reply, Failure> {
         let mut resends = 0;
         loop {
