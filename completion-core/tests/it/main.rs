@@ -3,6 +3,8 @@
 mod compile;
 #[cfg(feature = "alloc")]
 mod hostile;
+#[cfg(feature = "alloc")]
+mod memory;
 mod panics;
 #[cfg(feature = "alloc")]
 mod pool;

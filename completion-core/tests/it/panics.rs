@@ -1,4 +1,4 @@
-//! What panics, and that it points at its caller.
+//! What panics, that it points at its caller, and what a panic of foreign code leaves behind.
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
@@ -7,7 +7,7 @@ use std::task::Waker;
 
 use completion_core::CompletionSource;
 
-use crate::support::poll;
+use crate::support::{Ledger, Payload, Probe, caught, poll, unwind};
 
 thread_local! {
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
@@ -74,4 +74,56 @@ fn a_wait_after_the_outcome_panics_at_the_caller() {
     });
     assert_eq!(seen, (line, true), "the line of the call, in this file");
     assert!(source.begin().is_ok());
+}
+
+#[test]
+fn a_payload_that_panics_in_a_reset_leaves_the_source_idle() {
+    let ledger = Ledger::new();
+    let mut source = CompletionSource::<Payload, Payload>::new();
+    for begins in [false, true] {
+        let (completer, completion) = source.begin().unwrap();
+        completer.complete(ledger.payload(1)).unwrap();
+        std::mem::forget(completion);
+        ledger.on_drop.arm(unwind);
+        assert!(
+            caught(|| if begins {
+                drop(source.begin_mut())
+            } else {
+                source.reset()
+            })
+            .is_none()
+        );
+        assert!(!ledger.on_drop.disarm());
+        assert_eq!(ledger.live(), 0);
+        assert!(source.begin().is_ok());
+    }
+}
+
+#[test]
+fn a_waker_that_panics_in_a_reset_leaves_the_source_idle() {
+    let mut source = CompletionSource::<Payload, Payload>::new();
+    let probe = Probe::new();
+    let waker = probe.waker();
+    let (completer, mut completion) = source.begin().unwrap();
+    assert!(poll(&mut completion, &waker).is_pending());
+    std::mem::forget((completer, completion));
+    probe.on_drop.arm(unwind);
+    assert!(caught(|| source.reset()).is_none());
+    assert_eq!(probe.live(), 1);
+    assert!(source.begin().is_ok());
+}
+
+#[test]
+fn a_panic_of_the_task_that_holds_a_completer_abandons() {
+    let source = CompletionSource::<u8, ()>::new();
+    let (completer, mut completion) = source.begin().unwrap();
+    let held = caught(move || {
+        let _completer = completer;
+        unwind();
+    });
+    assert!(held.is_none());
+    assert_eq!(
+        completion.try_take(),
+        Some(Err(completion_core::CompletionError::Abandoned))
+    );
 }

@@ -409,6 +409,7 @@ fn errors_say_what_happened_and_keep_their_cause() {
         Rejection::Closed.to_string(),
         Rejection::Lost.to_string(),
         Rejection::Stale.to_string(),
+        #[cfg(feature = "alloc")]
         completion_core::Exhausted.to_string(),
     ];
     for (n, text) in texts.iter().enumerate() {

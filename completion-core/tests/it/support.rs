@@ -57,16 +57,10 @@ impl Trap {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(hook));
     }
 
-    pub(crate) fn is_armed(&self) -> bool {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_some()
-    }
-
-    pub(crate) fn disarm(&self) {
+    /// Makes the place harmless; whether foreign code was still there, not having run.
+    pub(crate) fn disarm(&self) -> bool {
         let hook = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop(hook);
+        hook.is_some()
     }
 
     fn spring(&self) {

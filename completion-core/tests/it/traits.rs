@@ -110,6 +110,20 @@ fails! {
     Rejected<OnlySend>: Sync;
 }
 
+// Foreign code that panics leaves a round in order (see `hostile.rs`), but nothing says so to the
+// compiler: a closure that is to be caught wraps them in `AssertUnwindSafe`.
+fails! {
+    CompletionSource<u8, u8>: RefUnwindSafe;
+    Completer<'static, u8, u8>: UnwindSafe, RefUnwindSafe;
+    Completion<'static, u8, u8>: UnwindSafe, RefUnwindSafe;
+    Pool<u8, u8>: UnwindSafe, RefUnwindSafe;
+}
+holds! {
+    CompletionSource<u8, u8>: UnwindSafe;
+    CompletionError<u8>: UnwindSafe, RefUnwindSafe;
+    Rejected<u8>: UnwindSafe, RefUnwindSafe;
+}
+
 #[test]
 fn sizes_are_what_they_are_meant_to_be() {
     const WORD: usize = size_of::<usize>();

@@ -1,0 +1,185 @@
+//! What is allocated, and what is freed when. The allocator of this binary counts for it.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::ops::Range;
+use std::sync::atomic::{AtomicIsize, Ordering};
+
+use completion_core::{Completer, Completion, CompletionSource, Pool};
+
+use crate::support::{Probe, poll, widths};
+
+/// The system's allocator, which counts each thread's calls, and the blocks of one range of sizes.
+struct Counting;
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+thread_local! {
+    static CALLS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// What three sources of [`Large`] take, which are aligned to cache lines; nothing else in this binary
+/// has that size and alignment.
+const WATCHED: Range<usize> = 3 * size_of::<Large>()..3 * size_of::<Large>() + 1_000;
+static WATCHED_LIVE: AtomicIsize = AtomicIsize::new(0);
+
+type Large = [u8; 44_444];
+
+impl Counting {
+    fn count(layout: Layout, step: isize) {
+        if step > 0 {
+            // A thread that is ending may have no counter any more, and nobody to read it.
+            let _ = CALLS.try_with(|calls| calls.set(calls.get() + 1));
+        }
+        if layout.align() == 64 && WATCHED.contains(&layout.size()) {
+            WATCHED_LIVE.fetch_add(step, Ordering::SeqCst);
+        }
+    }
+}
+
+// SAFETY: every call goes to the system's allocator unchanged; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        Self::count(layout, 1);
+        // SAFETY: the caller's promises are those that the system's allocator asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        Self::count(layout, -1);
+        // SAFETY: as above, and `block` came from it.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+/// How many calls of the allocator `step` made, and what it returned.
+fn allocations<R>(step: impl FnOnce() -> R) -> (usize, R) {
+    let before = CALLS.get();
+    let done = step();
+    (CALLS.get() - before, done)
+}
+
+type Round<'a> = (Completer<'a, u64, ()>, Completion<'a, u64, ()>);
+
+/// Ways through a round; how many rounds it took.
+fn rounds<'a>(begin: impl Fn() -> Round<'a>) -> usize {
+    let probe = Probe::new();
+    let waker = probe.waker();
+    for polled in [false, true] {
+        let begin = || {
+            let (completer, mut completion) = begin();
+            if polled {
+                assert!(poll(&mut completion, &waker).is_pending());
+            }
+            (completer, completion)
+        };
+        let (completer, mut completion) = begin();
+        completer.complete(1).unwrap();
+        assert_eq!(completion.try_take(), Some(Ok(1)));
+        let (completer, completion) = begin();
+        completer.fail(()).unwrap();
+        drop(completion);
+        let (completer, completion) = begin();
+        drop(completer);
+        drop(completion);
+        let (completer, completion) = begin();
+        drop(completion);
+        completer.complete(1).unwrap_err();
+    }
+    8
+}
+
+#[test]
+fn a_round_allocates_nothing_and_an_overflow_once() {
+    let source = CompletionSource::new();
+    let pool = Pool::with_capacity(8);
+    let none = Pool::with_capacity(0);
+    // The first use of a thread draws its number, and the probe allocates one block.
+    let probes = 1;
+    rounds(|| pool.rent());
+    let (calls, _) = allocations(|| rounds(|| source.begin().unwrap()));
+    assert_eq!(calls, probes, "in place");
+    let (calls, _) = allocations(|| rounds(|| pool.rent()));
+    assert_eq!(calls, probes, "pooled");
+    let (calls, overflowed) = allocations(|| rounds(|| none.rent()));
+    assert_eq!(calls, probes + overflowed, "overflowed");
+
+    let (by_token, ()) = allocations(|| {
+        let (completer, mut completion) = pool.rent();
+        let token = completer.into_token().unwrap();
+        pool.complete(token, 1).unwrap();
+        pool.complete(token, 2).unwrap_err();
+        assert_eq!(completion.try_take(), Some(Ok(1)));
+        pool.complete(token, 3).unwrap_err();
+        let _ = pool.stats();
+    });
+    assert_eq!(by_token, 0);
+}
+
+/// One test, as the watch is one for the binary: a pool is freed when its last handle is dropped and
+/// its last source is home, whichever comes last; not before, and always.
+#[test]
+fn a_pool_is_freed_exactly_when_nobody_can_reach_it() {
+    type LargePool = Pool<Large, ()>;
+    let live = || WATCHED_LIVE.load(Ordering::SeqCst);
+    let pool = || LargePool::with_capacity(3);
+    assert_eq!(live(), 0);
+
+    let twin = {
+        let pool = pool();
+        assert_eq!(live(), 1);
+        pool.clone()
+    };
+    assert_eq!(live(), 1);
+    drop(twin);
+    assert_eq!(live(), 0, "the last handle");
+
+    for completer_last in [false, true] {
+        let pool = pool();
+        let (one, two) = (pool.rent(), pool.rent());
+        drop(pool);
+        drop(one);
+        assert_eq!(live(), 1, "a round is out");
+        let (completer, completion) = two;
+        if completer_last {
+            drop(completion);
+            assert_eq!(live(), 1, "a completer is out");
+            drop(completer);
+        } else {
+            drop(completer);
+            assert_eq!(live(), 1, "a completion is out");
+            drop(completion);
+        }
+        assert_eq!(live(), 0, "the last handle of the last round");
+    }
+
+    let pool_of_shared_round = pool();
+    let (completer, mut completion) = pool_of_shared_round.rent();
+    let _token = completer.into_token().unwrap();
+    drop(pool_of_shared_round);
+    assert_eq!(live(), 1);
+    assert!(poll(&mut completion, &Probe::new().waker()).is_pending());
+    drop(completion);
+    assert_eq!(live(), 0, "a token keeps nothing");
+
+    // Retired sources never come home, and are not waited for. Where versions are wide, none is.
+    for retired in 1..=3 {
+        let pool = pool();
+        let kept: Vec<_> = (retired..3).map(|_| pool.rent()).collect();
+        while let Ok((completer, completion)) = pool.try_rent() {
+            let _ = completer.into_token();
+            drop(completion);
+            if !widths::WEARS_OUT {
+                break;
+            }
+        }
+        if widths::WEARS_OUT {
+            assert_eq!(pool.stats().capacity, 3 - retired);
+        }
+        drop(pool);
+        assert_eq!(live(), isize::from(!kept.is_empty()));
+        drop(kept);
+        assert_eq!(live(), 0, "{retired} retired");
+    }
+}
