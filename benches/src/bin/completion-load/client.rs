@@ -27,6 +27,10 @@ const WINDOW: u32 = 65_535;
 /// Streams in flight before the peer has announced its limit.
 const INITIAL_STREAMS: usize = 100;
 
+/// Dropped requests that a baseline's h2 remembers, so that it ignores what still arrives for them. For one that it has
+/// forgotten it would send a second RST_STREAM, and servers count both.
+const REMEMBERED_RESETS: usize = 1_024;
+
 /// What a client needs to know.
 #[derive(Clone)]
 pub(crate) struct Settings {

@@ -13,7 +13,9 @@ use h2::client::{Connection, ResponseFuture, SendRequest};
 use tokio::sync::Semaphore;
 
 use super::line::{Line, Live, Standing};
-use super::{Builder, INITIAL_STREAMS, RESENDS, Reply, Settings, Totals, WINDOW};
+use super::{
+    Builder, INITIAL_STREAMS, REMEMBERED_RESETS, RESENDS, Reply, Settings, Totals, WINDOW,
+};
 use crate::dial::Io;
 use crate::failure::{Failure, Kind};
 use crate::server::send;
@@ -200,6 +202,7 @@ async fn open(settings: &Settings, standing: Arc<Standing>) -> Result<Wire, Fail
         .initial_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .initial_max_send_streams(INITIAL_STREAMS)
+        .max_concurrent_reset_streams(REMEMBERED_RESETS)
         .handshake(io)
         .await
         .map_err(|error| Failure::unprocessed(Failure::of_stream(&error).kind))?;

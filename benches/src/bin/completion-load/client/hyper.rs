@@ -11,7 +11,7 @@ use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
 use super::line::{Line, Live, Standing};
-use super::{INITIAL_STREAMS, RESENDS, Reply, Settings, Totals, WINDOW};
+use super::{INITIAL_STREAMS, REMEMBERED_RESETS, RESENDS, Reply, Settings, Totals, WINDOW};
 use crate::failure::{Failure, Kind};
 
 type Body = Full<Bytes>;
@@ -173,6 +173,7 @@ async fn open(settings: &Settings, standing: Arc<Standing>) -> Result<SendReques
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .initial_max_send_streams(INITIAL_STREAMS)
+        .max_concurrent_reset_streams(REMEMBERED_RESETS)
         .handshake(TokioIo::new(io))
         .await
         .map_err(|error| Failure::unprocessed(classify(&error).kind))?;
