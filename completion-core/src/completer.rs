@@ -3,6 +3,7 @@
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 
 use crate::error::{NoToken, Rejected, Rejection};
 use crate::round::SlotRef;
@@ -39,6 +40,10 @@ pub struct Completer<'a, T, E> {
 unsafe impl<T: Send, E: Send> Send for Completer<'_, T, E> {}
 // SAFETY: by reference it only reads the atomic state word.
 unsafe impl<T: Send, E: Send> Sync for Completer<'_, T, E> {}
+
+// Foreign code runs at quiet points only, so one that panics leaves nothing half done.
+impl<T, E> UnwindSafe for Completer<'_, T, E> {}
+impl<T, E> RefUnwindSafe for Completer<'_, T, E> {}
 
 impl<'a, T, E> Completer<'a, T, E> {
     #[inline(always)]

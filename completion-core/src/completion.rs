@@ -3,6 +3,7 @@
 use core::fmt;
 use core::future::Future;
 use core::marker::PhantomData;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
@@ -46,6 +47,10 @@ pub struct Completion<'a, T, E> {
 unsafe impl<T: Send, E: Send> Send for Completion<'_, T, E> {}
 // SAFETY: by reference it only reads the atomic state word.
 unsafe impl<T: Send, E: Send> Sync for Completion<'_, T, E> {}
+
+// Foreign code runs at quiet points only, so one that panics leaves nothing half done.
+impl<T, E> UnwindSafe for Completion<'_, T, E> {}
+impl<T, E> RefUnwindSafe for Completion<'_, T, E> {}
 
 // A pointer to the slot: nothing in the handle itself is pinned.
 impl<T, E> Unpin for Completion<'_, T, E> {}

@@ -1,9 +1,15 @@
-#![doc = include_str!("../README.md")]
-#![cfg_attr(not(feature = "std"), no_std)]
-#![cfg_attr(docsrs, feature(doc_cfg))]
+// The front page speaks of what every feature adds, and its examples use it.
+#![cfg_attr(feature = "std", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "std"),
+    doc = "A lock-free, resettable single-shot completion source."
+)]
+#![no_std]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
+#[cfg(any(feature = "std", test))]
+extern crate std;
 
 mod completer;
 mod completion;

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::ptr::NonNull;
 
 use crate::completer::Completer;
@@ -75,6 +76,10 @@ struct Padded<T, E>(Slot<T, E>);
 unsafe impl<T: Send, E: Send> Send for Pool<T, E> {}
 // SAFETY: as above; every method that takes `&self` works on atomics and on slots it has taken out.
 unsafe impl<T: Send, E: Send> Sync for Pool<T, E> {}
+
+// Foreign code runs at quiet points only, so one that panics leaves nothing half done.
+impl<T, E> UnwindSafe for Pool<T, E> {}
+impl<T, E> RefUnwindSafe for Pool<T, E> {}
 
 /// Threads that rent at once find a shard of their own up to this number, capacity permitting.
 const SPREAD: usize = 8;
@@ -352,10 +357,21 @@ impl<T, E> Inner<T, E> {
 }
 
 impl<T, E> Clone for Pool<T, E> {
+    /// Another handle to the same sources.
+    ///
+    /// # Panics
+    ///
+    /// If `isize::MAX` handles were made and forgotten: a count that wraps would free the pool early.
     fn clone(&self) -> Self {
         // ORDERING: Relaxed; the handle that is cloned keeps the pool alive meanwhile.
-        self.inner().handles.fetch_add(1, Ordering::Relaxed);
-        Self { ..*self }
+        let handles = self.inner().handles.fetch_add(1, Ordering::Relaxed);
+        // Made before the check, so that its drop takes the count back if the check fails.
+        let clone = Self { ..*self };
+        assert!(
+            handles < isize::MAX.cast_unsigned(),
+            "too many handles to one pool"
+        );
+        clone
     }
 }
 

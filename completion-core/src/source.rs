@@ -1,6 +1,7 @@
 //! A source on its own: in a `static`, a struct, or on the stack.
 
 use core::fmt;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::ptr::NonNull;
 
 use crate::completer::Completer;
@@ -46,6 +47,10 @@ pub struct CompletionSource<T, E> {
 unsafe impl<T: Send, E: Send> Sync for CompletionSource<T, E> {}
 // SAFETY: an idle source, or one whose handles were forgotten, owns its fields like any other type.
 unsafe impl<T: Send, E: Send> Send for CompletionSource<T, E> {}
+
+// Foreign code runs at quiet points only, so one that panics leaves nothing half done.
+impl<T, E> UnwindSafe for CompletionSource<T, E> {}
+impl<T, E> RefUnwindSafe for CompletionSource<T, E> {}
 
 impl<T, E> CompletionSource<T, E> {
     constructor! {
@@ -132,7 +137,7 @@ impl<T, E> CompletionSource<T, E> {
     }
 
     /// Makes the source idle after handles of its round were [forgotten](core::mem::forget): drops what
-    /// they left, and moves the version on. Does nothing otherwise.
+    /// they left, and makes tokens of the round stale. Does nothing otherwise.
     ///
     /// `&mut` is the proof that no handle is left; it does not compile while one is.
     ///
