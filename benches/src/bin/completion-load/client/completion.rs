@@ -14,7 +14,10 @@ use crate::dial::DialError;
 use crate::failure::{Failure, Kind};
 
 /// How long the drivers may take to notice what was dropped last.
-const PATIENCE: Duration = Duration::from_secs(1);
+const UNTIL_RETURNED: Duration = Duration::from_secs(1);
+
+/// How long to wait for the acknowledgment of a connection that was made just before the end.
+const UNTIL_ACKNOWLEDGED: Duration = Duration::from_millis(100);
 
 pub(crate) struct Client {
     template: Arc<Template>,
@@ -52,19 +55,21 @@ impl Client {
     }
 
     pub(super) async fn settle(&self) {
-        let until = Instant::now() + PATIENCE;
-        while !self.at_rest() && Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        self.wait(UNTIL_RETURNED, |stats| stats.pool.in_use == 0)
+            .await;
+        self.wait(UNTIL_ACKNOWLEDGED, |stats| {
+            stats.settings_ack.is_some() || stats.connections_established == 0
+        })
+        .await;
     }
 
-    /// No completion is out, and no SETTINGS of a connection made just now is still under way.
-    fn at_rest(&self) -> bool {
-        let at_rest = |stats: ConnectorStats| {
-            let acknowledged = stats.settings_ack.is_some() || stats.connections_established == 0;
-            stats.pool.in_use == 0 && acknowledged
-        };
-        self.lines.iter().map(Connector::stats).all(at_rest)
+    /// Waits until all lines are as they should be, but no longer than `limit`.
+    async fn wait(&self, limit: Duration, settled: impl Fn(&ConnectorStats) -> bool) {
+        let until = Instant::now() + limit;
+        let all = || self.lines.iter().all(|line| settled(&line.stats()));
+        while !all() && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     pub(super) fn totals(&self) -> Totals {
