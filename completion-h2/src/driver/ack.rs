@@ -83,7 +83,7 @@ impl Ack {
         let mut observed = Observed::Nothing;
         let written_at = match outstanding.written_at {
             Some(at) => at,
-            None if tap.settings_written() == self.handed => {
+            None if has_reached(tap.settings_written(), self.handed) => {
                 let at = now();
                 outstanding.written_at = Some(at);
                 if let Some(limit) = at.checked_add(self.limit) {
@@ -93,7 +93,7 @@ impl Ack {
             }
             None => return Observed::Nothing,
         };
-        if tap.settings_acked() != self.handed {
+        if !has_reached(tap.settings_acked(), self.handed) {
             return observed;
         }
         if let Some(Outstanding { completer, .. }) = self.outstanding.take() {
@@ -123,5 +123,25 @@ impl Ack {
 
     pub(crate) fn timeout() -> Error {
         Error::new(ErrorKind::SettingsTimeout)
+    }
+}
+
+/// Whether a counter of the tap, which may wrap, has come to `target`. It may be beyond: a peer that acknowledges too often
+/// is found at fault by h2, but only after what it acknowledged first.
+fn has_reached(count: u32, target: u32) -> bool {
+    count.wrapping_sub(target) <= u32::MAX / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_reached;
+
+    #[test]
+    fn counters_are_compared_across_their_wrap() {
+        assert!(!has_reached(0, 1));
+        assert!(has_reached(1, 1));
+        assert!(has_reached(2, 1));
+        assert!(!has_reached(u32::MAX, 0));
+        assert!(has_reached(0, u32::MAX));
     }
 }

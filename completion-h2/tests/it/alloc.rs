@@ -1,0 +1,141 @@
+//! In steady state a request costs no allocation of ours: only the two of h2.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+
+use bytes::Bytes;
+use completion_h2::client::{Builder, Connector};
+use http::{Request, Response};
+use http_body_util::Empty;
+
+use crate::support::within;
+
+/// Counts the allocations of each thread.
+struct Counting;
+
+thread_local! {
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: passes everything on to `System` unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: what the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: what the caller promises.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// A server that answers on a thread of its own, so that its allocations are not counted.
+fn serve() -> std::net::SocketAddr {
+    let (told, addr) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            told.send(listener.local_addr().unwrap()).unwrap();
+            while let Ok((io, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut connection = h2::server::handshake(io).await.unwrap();
+                    while let Some(Ok((_, mut respond))) = connection.accept().await {
+                        respond.send_response(Response::new(()), true).unwrap();
+                    }
+                });
+            }
+        });
+    });
+    addr.recv().unwrap()
+}
+
+/// Sends `count` requests, `at_once` of them at a time, without allocating for it.
+async fn run(
+    connector: &Connector<Empty<Bytes>>,
+    template: &Request<()>,
+    count: usize,
+    at_once: usize,
+) {
+    let request = || {
+        let mut request = Request::new(Empty::new());
+        *request.uri_mut() = template.uri().clone();
+        request
+    };
+    let mut futures: Vec<_> = (0..at_once).map(|_| connector.request(request())).collect();
+    let mut left = count - at_once;
+    let mut done = 0;
+    let all = poll_fn(|cx| {
+        let mut at = 0;
+        while at < futures.len() {
+            match Pin::new(&mut futures[at]).poll(cx) {
+                Poll::Pending => at += 1,
+                Poll::Ready(response) => {
+                    assert_eq!(response.unwrap().status(), 200);
+                    done += 1;
+                    if left > 0 {
+                        left -= 1;
+                        futures[at] = connector.request(request());
+                    } else {
+                        drop(futures.swap_remove(at));
+                    }
+                }
+            }
+        }
+        if futures.is_empty() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    });
+    within("all responses", all).await;
+    assert_eq!(done, count);
+}
+
+fn allocations_per_request(at_once: usize, timeout: Option<std::time::Duration>) -> f64 {
+    const REQUESTS: usize = 2000;
+    let addr = serve();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let connect = move || tokio::net::TcpStream::connect(addr);
+        let builder = Builder::new().timeout(timeout);
+        let connector = Connector::new(builder, connect, tokio::spawn);
+        let template = Request::get(format!("http://{addr}/")).body(()).unwrap();
+        // Copies of the URI share its text from the first one on.
+        let _first = template.uri().clone();
+        run(&connector, &template, 500, at_once).await;
+        let before = COUNT.get();
+        run(&connector, &template, REQUESTS, at_once).await;
+        let after = COUNT.get();
+        let stats = connector.stats().pool;
+        assert_eq!((stats.in_use, stats.overflowed), (0, 0));
+        (after - before) as f64 / REQUESTS as f64
+    })
+}
+
+#[test]
+fn an_empty_get_costs_two_allocations_one_at_a_time() {
+    let count = allocations_per_request(1, None);
+    assert!((1.99..=2.05).contains(&count), "{count}");
+}
+
+#[test]
+fn an_empty_get_costs_two_allocations_many_at_a_time_with_a_timeout() {
+    let timeout = Some(std::time::Duration::from_secs(10));
+    let count = allocations_per_request(64, timeout);
+    assert!((1.99..=2.05).contains(&count), "{count}");
+}

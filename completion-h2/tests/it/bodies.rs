@@ -1,0 +1,394 @@
+//! Bodies of responses: flow control, ends and cut-offs.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use completion_h2::client::{Builder, ResponseBody};
+use completion_h2::{Error, ErrorKind, Reason};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+
+use crate::common::{Fixture, chain, connect, connect_with, fails, get, read};
+use crate::support::{Conn, Frame, Peer, code, kind, setting, within};
+
+/// Waits for the first data of a body.
+async fn first_data(body: &mut ResponseBody) -> Bytes {
+    let frame = within("data", body.frame()).await.unwrap().unwrap();
+    frame.into_data().unwrap()
+}
+
+/// Waits for what comes next, which is to be an error; after it the body is over.
+async fn cut_off(mut body: ResponseBody) -> Error {
+    let next = within("the end", body.frame()).await;
+    let error = next.expect("not a clean end").expect_err("not more data");
+    assert!(!body.is_end_stream(), "a failed body has not ended");
+    assert!(within("nothing", body.frame()).await.is_none());
+    assert!(!error.is_retry_safe());
+    error
+}
+
+/// Begins a response with some data, and hands its stream to the script.
+fn begun(script: impl AsyncFnOnce(Conn, u32) + Send + 'static) -> Peer<()> {
+    Peer::start(async move |mut conn: Conn| {
+        conn.handshake(&[]).await;
+        let request = conn.next_request().await;
+        conn.respond_headers(request.stream, 200, &[], false).await;
+        conn.send(Frame::data(request.stream, *b"begun", false))
+            .await;
+        script(conn, request.stream).await;
+    })
+}
+
+async fn begin<T: Send + 'static>(peer: &Peer<T>) -> (Fixture, ResponseBody) {
+    begin_with(peer, Builder::new()).await
+}
+
+async fn begin_with<T: Send + 'static>(
+    peer: &Peer<T>,
+    builder: Builder,
+) -> (Fixture, ResponseBody) {
+    let it = connect_with(peer, builder).await;
+    let mut body = it.send(get("/")).await.unwrap().into_body();
+    assert_eq!(first_data(&mut body).await, "begun");
+    (it, body)
+}
+
+/// Much more than both windows, which are given back only as the data is taken.
+#[tokio::test]
+async fn a_body_larger_than_the_windows_flows_as_it_is_read() {
+    const SIZE: usize = 1 << 20;
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let request = conn.next_request().await;
+        let stream = request.stream;
+        conn.respond_headers(stream, 200, &[("content-length", &SIZE.to_string())], false)
+            .await;
+        let (mut left, mut stream_window, mut connection_window) = (SIZE, 65535, 65535);
+        while left > 0 {
+            let size = left.min(16384).min(stream_window).min(connection_window);
+            if size > 0 {
+                left -= size;
+                stream_window -= size;
+                connection_window -= size;
+                conn.send(Frame::data(stream, vec![b'x'; size], left == 0))
+                    .await;
+                continue;
+            }
+            let update = conn
+                .wait("WINDOW_UPDATE", |frame| frame.kind == kind::WINDOW_UPDATE)
+                .await;
+            let size = update.number(0) as usize;
+            if update.stream == 0 {
+                connection_window += size;
+            } else {
+                stream_window += size;
+            }
+        }
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    let mut body = it.send(get("/")).await.unwrap().into_body();
+    assert_eq!(body.size_hint().exact(), Some(SIZE as u64));
+    let mut read = 0;
+    while let Some(frame) = within("data", body.frame()).await {
+        read += frame.unwrap().into_data().unwrap().len();
+        assert_eq!(body.size_hint().exact(), Some((SIZE - read) as u64));
+    }
+    assert_eq!(read, SIZE);
+    assert!(body.is_end_stream());
+    drop(body);
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+/// h2#930: a dropped body gives its part of the connection window back.
+#[tokio::test]
+async fn dropped_bodies_do_not_hold_the_connection_window() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let mut window = 65535_usize;
+        for _ in 0..10 {
+            let request = conn.next_request().await;
+            conn.respond_headers(request.stream, 200, &[], false).await;
+            while window < 16384 {
+                let update = conn
+                    .wait("WINDOW_UPDATE", |frame| {
+                        frame.kind == kind::WINDOW_UPDATE && frame.stream == 0
+                    })
+                    .await;
+                window += update.number(0) as usize;
+            }
+            window -= 16384;
+            conn.send(Frame::data(request.stream, vec![0; 16384], false))
+                .await;
+            assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
+        }
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    for _ in 0..10 {
+        let mut body = it.send(get("/")).await.unwrap().into_body();
+        // Wait for the data, and leave it there.
+        let arrived = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx));
+        within("data", arrived).await.unwrap().unwrap();
+        drop(body);
+    }
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_body_dropped_early_resets_its_stream_and_frees_its_permit() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
+            .await;
+        let first = conn.next_request().await;
+        conn.respond_headers(first.stream, 200, &[], false).await;
+        let waiting = conn.barrier().await;
+        assert!(
+            waiting.iter().all(|frame| frame.kind != kind::HEADERS),
+            "the permit is held by the body: {waiting:?}"
+        );
+        conn.send(Frame::data(first.stream, *b"x", false)).await;
+        assert_eq!(conn.expect_rst(first.stream).await, code::CANCEL);
+        let second = conn.next_request().await;
+        conn.respond(second.stream, 200, b"").await;
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    let mut body = it.send(get("/1")).await.unwrap().into_body();
+    let second = it.client.request(get("/2"));
+    assert_eq!(first_data(&mut body).await, "x");
+    drop(body);
+    within("the second", second).await.unwrap();
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_body_that_ended_unread_is_not_reset_when_dropped() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let first = conn.next_request().await;
+        conn.respond(first.stream, 200, b"nobody reads this").await;
+        let second = conn.next_request().await;
+        conn.respond(second.stream, 200, b"").await;
+        let rest = conn.expect_eof().await;
+        assert!(
+            rest.iter().all(|frame| frame.kind != kind::RST_STREAM),
+            "{rest:?}"
+        );
+    });
+    // One reset would make it unusable.
+    let it = connect_with(&peer, Builder::new().reset_budget(1)).await;
+    let response = it.send(get("/1")).await.unwrap();
+    it.send(get("/2")).await.unwrap();
+    drop(response);
+    it.idle().await;
+    assert!(!it.client.is_unusable());
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_reset_cuts_a_body_off() {
+    let peer = begun(async |mut conn, stream| {
+        conn.send(Frame::rst(stream, code::CANCEL)).await;
+        conn.expect_eof().await;
+    });
+    let (it, body) = begin(&peer).await;
+    let error = cut_off(body).await;
+    assert_eq!(error.kind(), ErrorKind::Reset);
+    assert_eq!(error.reason(), Some(Reason::CANCEL));
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+/// hyper#3681: a cancelled body must not look like a clean end.
+#[tokio::test]
+async fn a_reset_without_error_before_the_end_cuts_a_body_off() {
+    let peer = begun(async |mut conn, stream| {
+        conn.send(Frame::rst(stream, code::NO_ERROR)).await;
+        conn.expect_eof().await;
+    });
+    let (it, body) = begin(&peer).await;
+    let error = cut_off(body).await;
+    assert_eq!(error.kind(), ErrorKind::Reset);
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn connection_loss_cuts_a_body_off() {
+    let peer = begun(async |conn, _| conn.abort());
+    let (it, body) = begin(&peer).await;
+    let error = cut_off(body).await;
+    assert_eq!(error.kind(), ErrorKind::ConnectionLost);
+    fails(it.close().await, ErrorKind::ConnectionLost, false);
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn the_end_of_the_connection_cuts_a_body_off() {
+    let peer = begun(async |mut conn, _| conn.shutdown().await);
+    let (it, body) = begin(&peer).await;
+    let error = cut_off(body).await;
+    assert_eq!(error.kind(), ErrorKind::ConnectionLost);
+    fails(it.close().await, ErrorKind::ConnectionLost, false);
+    peer.finish().await;
+}
+
+/// anthropics/connect-rust#285, hyper#3673: the cause is the GOAWAY, not the broken pipe that follows.
+#[tokio::test]
+async fn a_goaway_followed_by_the_end_cuts_a_body_off_as_goaway() {
+    let peer = begun(async |mut conn, stream| {
+        conn.send(Frame::go_away(stream, code::NO_ERROR, b"restart"))
+            .await;
+        conn.shutdown().await;
+    });
+    let (it, body) = begin(&peer).await;
+    let error = cut_off(body).await;
+    assert_eq!(error.kind(), ErrorKind::GoAway);
+    assert!(
+        chain(&error).contains("last-stream-id 1"),
+        "{}",
+        chain(&error)
+    );
+    peer.finish().await;
+    drop(it);
+}
+
+#[tokio::test]
+async fn what_arrived_before_the_cut_is_read_first() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let request = conn.next_request().await;
+        conn.respond_headers(request.stream, 200, &[], false).await;
+        for part in [b"a", b"b", b"c"] {
+            conn.send(Frame::data(request.stream, *part, false)).await;
+        }
+        conn.send(Frame::go_away(request.stream, code::NO_ERROR, b""))
+            .await;
+        conn.shutdown().await;
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    let mut body = it.send(get("/")).await.unwrap().into_body();
+    peer.finish().await;
+    for part in ["a", "b", "c"] {
+        assert_eq!(first_data(&mut body).await, part);
+    }
+    assert_eq!(cut_off(body).await.kind(), ErrorKind::GoAway);
+}
+
+#[tokio::test]
+async fn the_deadline_cuts_a_body_off_and_frees_its_permit() {
+    let peer = begun(async |mut conn, stream| {
+        assert_eq!(conn.expect_rst(stream).await, code::CANCEL);
+        conn.expect_eof().await;
+    });
+    let builder = Builder::new().timeout(Duration::from_millis(200));
+    let (it, body) = begin_with(&peer, builder).await;
+    // Also without anybody reading: the driver keeps the time.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(cut_off(body).await.kind(), ErrorKind::Timeout);
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn the_deadline_wakes_who_waits_for_data() {
+    let peer = begun(async |mut conn, stream| {
+        assert_eq!(conn.expect_rst(stream).await, code::CANCEL);
+        conn.expect_eof().await;
+    });
+    let builder = Builder::new().timeout(Duration::from_millis(100));
+    let (it, body) = begin_with(&peer, builder).await;
+    assert_eq!(cut_off(body).await.kind(), ErrorKind::Timeout);
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_body_outlives_its_client_and_keeps_the_connection() {
+    let peer = begun(async |mut conn, stream| {
+        let before = conn.barrier().await;
+        assert!(before.iter().all(|frame| frame.kind != kind::GOAWAY));
+        conn.send(Frame::data(stream, *b"rest", true)).await;
+        let (_, code) = conn.expect_go_away().await;
+        assert_eq!(code, code::NO_ERROR);
+        conn.expect_eof().await;
+    });
+    let (it, mut body) = begin(&peer).await;
+    let Fixture { client, driver, .. } = it;
+    drop(client);
+    assert_eq!(first_data(&mut body).await, "rest");
+    assert!(within("the end", body.frame()).await.is_none());
+    drop(body);
+    within("the driver's end", driver).await.unwrap().unwrap();
+    peer.finish().await;
+}
+
+/// A waker that does what it may not do under h2's lock: use the connection.
+#[tokio::test]
+async fn a_hostile_waker_may_use_the_body_that_wakes_it() {
+    use std::sync::{Arc, Mutex};
+    use std::task::{Context, Poll, Wake, Waker};
+
+    struct Hostile {
+        body: Mutex<Option<ResponseBody>>,
+        saw: tokio::sync::mpsc::UnboundedSender<bool>,
+    }
+    impl Wake for Hostile {
+        fn wake(self: Arc<Self>) {
+            // Polls and drops the body inside the wake: h2's lock is taken several times.
+            let body = self.body.lock().unwrap().take();
+            if let Some(mut body) = body {
+                let mut cx = Context::from_waker(Waker::noop());
+                let poll = std::pin::Pin::new(&mut body).poll_frame(&mut cx);
+                let _ = self.saw.send(matches!(poll, Poll::Ready(Some(Ok(_)))));
+            }
+        }
+    }
+
+    let peer = begun(async |mut conn, stream| {
+        conn.barrier().await;
+        conn.send(Frame::data(stream, *b"wake up", false)).await;
+        assert_eq!(conn.expect_rst(stream).await, code::CANCEL);
+        conn.expect_eof().await;
+    });
+    let (it, mut body) = begin(&peer).await;
+    let (saw, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let hostile = Arc::new(Hostile {
+        body: Mutex::new(None),
+        saw,
+    });
+    let waker = Waker::from(Arc::clone(&hostile));
+    let poll = std::pin::Pin::new(&mut body).poll_frame(&mut Context::from_waker(&waker));
+    assert!(poll.is_pending());
+    *hostile.body.lock().unwrap() = Some(body);
+    assert_eq!(within("the wake", seen.recv()).await, Some(true));
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_whole_body_can_be_read_after_the_connection_is_gone() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let request = conn.next_request().await;
+        conn.respond(request.stream, 200, b"complete").await;
+        conn.send(Frame::go_away(request.stream, code::NO_ERROR, b""))
+            .await;
+        conn.shutdown().await;
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    let response = it.send(get("/")).await.unwrap();
+    peer.finish().await;
+    within("the driver's end", it.driver)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(read(response).await.unwrap(), b"complete");
+}

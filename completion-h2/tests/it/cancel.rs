@@ -1,0 +1,270 @@
+//! Dropped futures: queued, on the way, late.
+
+use completion_h2::ErrorKind;
+use completion_h2::client::Builder;
+
+use crate::common::{
+    Step, connect, connect_with, fails, full, get, idle, pending, post, read, steps,
+};
+use crate::support::{Frame, Peer, code, kind, setting, within};
+
+/// h2#856: cancelled before it was sent, nothing is sent.
+#[tokio::test]
+async fn a_queued_request_that_is_dropped_is_never_sent() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
+            .await;
+        let first = conn.next_request().await;
+        assert_eq!(first.path(), "/first");
+        conn.barrier().await;
+        conn.respond(first.stream, 200, b"").await;
+        let third = conn.next_request().await;
+        assert_eq!(third.path(), "/third");
+        conn.respond(third.stream, 200, b"").await;
+        let rest = conn.expect_eof().await;
+        assert!(
+            rest.iter()
+                .all(|frame| !matches!(frame.kind, kind::HEADERS | kind::RST_STREAM)),
+            "{rest:?}"
+        );
+    });
+    let mut it = connect(&peer).await;
+    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let mut first = it.client.request(get("/first"));
+    let mut second = it.client.request(get("/second"));
+    pending(&mut first).await;
+    pending(&mut second).await;
+    // The driver has both by now: one is sent, one waits.
+    tokio::task::yield_now().await;
+    drop(second);
+    let third = it.client.request(get("/third"));
+    within("the first", first).await.unwrap();
+    within("the third", third).await.unwrap();
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_request_dropped_before_the_driver_saw_it_is_never_sent() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let second = conn.next_request().await;
+        assert_eq!((second.path(), second.stream), ("/second", 1));
+        conn.respond(second.stream, 200, b"").await;
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    drop(it.client.request(get("/first")));
+    it.send(get("/second")).await.unwrap();
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_request_on_the_way_that_is_dropped_is_reset() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
+            .await;
+        let request = conn.next_request().await;
+        assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
+        // Too late, and no harm.
+        conn.respond(request.stream, 200, b"late").await;
+        let next = conn.next_request().await;
+        conn.respond(next.stream, 200, b"in time").await;
+        conn.expect_eof().await;
+    });
+    let mut it = connect(&peer).await;
+    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let mut request = it.client.request(get("/"));
+    pending(&mut request).await;
+    while it.client.pool_stats().in_use == 0 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    drop(request);
+    let response = it.send(get("/next")).await.unwrap();
+    assert_eq!(read(response).await.unwrap(), b"in time");
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+/// h2#880, #881, #896: with a closed window and data in the buffer.
+#[tokio::test]
+async fn an_upload_that_waits_for_the_window_is_reset_when_dropped() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[(setting::INITIAL_WINDOW_SIZE, 5)]).await;
+        let request = conn.next_request().await;
+        conn.wait("DATA", |frame| frame.kind == kind::DATA).await;
+        conn.barrier().await;
+        assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
+        let next = conn.next_request().await;
+        conn.respond(next.stream, 200, b"").await;
+        conn.expect_eof().await;
+    });
+    let mut it = connect(&peer).await;
+    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let mut request = it.client.request(post("/", full(vec![0; 10_000])));
+    pending(&mut request).await;
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    drop(request);
+    it.send(get("/next")).await.unwrap();
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn an_upload_that_waits_for_its_body_is_reset_when_dropped() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let request = conn.next_request().await;
+        assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    let body = steps([Step::Data("x".into()), Step::Hang]);
+    let mut request = it.client.request(post("/", body));
+    pending(&mut request).await;
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    drop(request);
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+/// h2#856, hyper#4021: the budget is counted, and said, before anybody's patience is over.
+#[tokio::test]
+async fn a_storm_of_cancels_spends_the_reset_budget() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        for _ in 0..10 {
+            let request = conn.next_request().await;
+            assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
+            conn.send(Frame::ping(*b"next-one", false)).await;
+        }
+        let last = conn.next_request().await;
+        conn.respond(last.stream, 200, b"").await;
+        conn.expect_eof().await;
+    });
+    let it = connect_with(&peer, Builder::new().reset_budget(10)).await;
+    for n in 0..10 {
+        assert!(!it.client.is_unusable(), "after {n}");
+        let mut request = it.client.request(get("/"));
+        pending(&mut request).await;
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        drop(request);
+        idle(&it.client).await;
+    }
+    assert!(it.client.is_unusable());
+    // It is still served: only a connector looks for another connection.
+    it.send(get("/last")).await.unwrap();
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_response_that_nobody_waits_for_any_more_is_let_go() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let request = conn.next_request().await;
+        conn.respond_headers(request.stream, 200, &[], false).await;
+        assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    // Polled once, so that its outcome comes while it lies around.
+    let mut request = it.client.request(get("/"));
+    pending(&mut request).await;
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    drop(request);
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn many_cancels_at_random_leave_nothing_behind() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 10)])
+            .await;
+        // Answers every other stream.
+        let mut answered = 0;
+        while let Some(frame) = conn.read().await {
+            if frame.kind == kind::HEADERS && frame.stream % 4 == 1 {
+                conn.respond(frame.stream, 200, b"x").await;
+                answered += 1;
+            }
+        }
+        answered
+    });
+    let it = connect_with(&peer, Builder::new().reset_budget(u32::MAX)).await;
+    let mut random = 1_u64;
+    for _ in 0..50 {
+        let mut futures = Vec::new();
+        for _ in 0..20 {
+            futures.push(it.client.request(get("/")));
+        }
+        random = random.wrapping_mul(6364136223846793005).wrapping_add(1);
+        for _ in 0..random >> 62 {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        for mut future in futures {
+            let polled = std::future::poll_fn(|cx| {
+                std::task::Poll::Ready(std::pin::Pin::new(&mut future).poll(cx))
+            });
+            if let std::task::Poll::Ready(outcome) = polled.await {
+                drop(outcome.unwrap());
+            }
+        }
+    }
+    it.close().await.unwrap();
+    assert!(peer.finish().await > 0);
+}
+
+#[tokio::test]
+async fn a_dropped_client_does_not_cancel() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let request = conn.next_request().await;
+        conn.barrier().await;
+        conn.respond(request.stream, 200, b"").await;
+        conn.expect_go_away().await;
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    let request = it.client.request(get("/"));
+    drop(it.client);
+    within("a response", request).await.unwrap();
+    within("the driver's end", it.driver)
+        .await
+        .unwrap()
+        .unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_lost_connection_fails_queued_requests_as_retry_safe_and_others_not() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
+            .await;
+        conn.next_request().await;
+        conn.barrier().await;
+        conn.abort();
+    });
+    let mut it = connect(&peer).await;
+    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let first = it.client.request(get("/1"));
+    let second = it.client.request(get("/2"));
+    fails(
+        within("an error", first).await,
+        ErrorKind::ConnectionLost,
+        false,
+    );
+    fails(
+        within("an error", second).await,
+        ErrorKind::ConnectionLost,
+        true,
+    );
+    assert!(it.client.is_closed());
+    // And so is what comes later.
+    fails(it.send(get("/3")).await, ErrorKind::ConnectionLost, true);
+    fails(it.close().await, ErrorKind::ConnectionLost, false);
+    peer.finish().await;
+}

@@ -1,0 +1,212 @@
+//! What the tests share.
+
+use std::convert::Infallible;
+use std::error::Error as StdError;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use completion_h2::client::{Builder, Client, Driver, ResponseBody, SettingsAck};
+use completion_h2::{Error, ErrorKind};
+use http::{HeaderMap, Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Empty, Full};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use crate::support::{Peer, within};
+
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
+/// Any request body.
+pub(crate) type AnyBody = BoxBody<Bytes, BoxError>;
+/// What a request comes to.
+pub(crate) type Outcome = Result<Response<ResponseBody>, Error>;
+
+fn never(error: Infallible) -> BoxError {
+    match error {}
+}
+
+/// A request body without anything in it.
+pub(crate) fn empty() -> AnyBody {
+    Empty::new().map_err(never).boxed()
+}
+
+/// A request body of one piece.
+pub(crate) fn full(data: impl Into<Bytes>) -> AnyBody {
+    Full::new(data.into()).map_err(never).boxed()
+}
+
+/// A GET.
+pub(crate) fn get(path: &str) -> Request<AnyBody> {
+    let uri = format!("http://peer{path}");
+    Request::get(uri).body(empty()).expect("a valid request")
+}
+
+/// A POST.
+pub(crate) fn post(path: &str, body: AnyBody) -> Request<AnyBody> {
+    let uri = format!("http://peer{path}");
+    Request::post(uri).body(body).expect("a valid request")
+}
+
+/// A request body of given steps, each a frame, an error or a panic; it never knows its end in advance.
+pub(crate) struct Steps(std::vec::IntoIter<Step>);
+
+pub(crate) enum Step {
+    Data(Bytes),
+    Trailers(HeaderMap),
+    Fail(&'static str),
+    Panic,
+    /// Pending once, woken at once.
+    Yield,
+    /// Pending for ever.
+    Hang,
+}
+
+pub(crate) fn steps(steps: impl IntoIterator<Item = Step>) -> AnyBody {
+    let steps: Vec<_> = steps.into_iter().collect();
+    Steps(steps.into_iter()).boxed()
+}
+
+impl Body for Steps {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Poll::Ready(match self.0.next() {
+            None => None,
+            Some(Step::Data(data)) => Some(Ok(Frame::data(data))),
+            Some(Step::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
+            Some(Step::Fail(why)) => Some(Err(why.into())),
+            Some(Step::Panic) => panic!("the body was told to panic"),
+            Some(Step::Yield) => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Some(Step::Hang) => {
+                self.0 = vec![Step::Hang].into_iter();
+                return Poll::Pending;
+            }
+        })
+    }
+}
+
+/// A client on a fresh socket, its driver spawned.
+pub(crate) struct Fixture {
+    pub(crate) client: Client<AnyBody>,
+    pub(crate) driver: JoinHandle<Result<(), Error>>,
+    pub(crate) ack: SettingsAck,
+}
+
+pub(crate) async fn dial<T: Send + 'static>(peer: &Peer<T>) -> TcpStream {
+    let io = within("connecting", TcpStream::connect(peer.addr())).await;
+    let io = io.expect("the peer listens");
+    io.set_nodelay(true).expect("a TCP option");
+    io
+}
+
+pub(crate) async fn connect<T: Send + 'static>(peer: &Peer<T>) -> Fixture {
+    connect_with(peer, Builder::new()).await
+}
+
+pub(crate) async fn connect_with<T: Send + 'static>(peer: &Peer<T>, builder: Builder) -> Fixture {
+    let (client, mut driver) = undriven(peer, builder).await;
+    let ack = driver.settings_ack().expect("the first time");
+    assert!(driver.settings_ack().is_none());
+    Fixture {
+        client,
+        driver: tokio::spawn(driver),
+        ack,
+    }
+}
+
+pub(crate) async fn undriven<T: Send + 'static>(
+    peer: &Peer<T>,
+    builder: Builder,
+) -> (Client<AnyBody>, Driver<TcpStream, AnyBody>) {
+    let io = dial(peer).await;
+    within("the handshake", builder.handshake(io))
+        .await
+        .expect("the preface can be written")
+}
+
+impl Fixture {
+    pub(crate) async fn send(&self, request: Request<AnyBody>) -> Outcome {
+        within("an outcome", self.client.request(request)).await
+    }
+
+    /// Waits until every completion is home, which a dropped future's is only when the driver has seen it.
+    pub(crate) async fn idle(&self) {
+        idle(&self.client).await;
+    }
+
+    /// Drops the client and returns the driver's result.
+    pub(crate) async fn close(self) -> Result<(), Error> {
+        self.idle().await;
+        drop(self.client);
+        within("the driver's end", self.driver)
+            .await
+            .expect("the driver does not panic")
+    }
+}
+
+pub(crate) async fn idle(client: &Client<AnyBody>) {
+    let home = async {
+        while client.pool_stats().in_use > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("all completions to come home", home).await;
+    let stats = client.pool_stats();
+    assert_eq!(stats.rented, stats.returned);
+}
+
+/// Reads a body to its end.
+pub(crate) async fn read(response: Response<ResponseBody>) -> Result<Vec<u8>, Error> {
+    read_all(response).await.map(|(data, _)| data)
+}
+
+/// Reads a body and its trailers.
+pub(crate) async fn read_all(
+    response: Response<ResponseBody>,
+) -> Result<(Vec<u8>, Option<HeaderMap>), Error> {
+    let collected = within("the body's end", response.into_body().collect()).await?;
+    let trailers = collected.trailers().cloned();
+    Ok((collected.to_bytes().to_vec(), trailers))
+}
+
+/// Asserts what sort of error it is, and hands it on.
+#[track_caller]
+pub(crate) fn fails<T>(outcome: Result<T, Error>, kind: ErrorKind, retry_safe: bool) -> Error {
+    let error = outcome.err().expect("it should have failed");
+    assert_eq!(error.kind(), kind, "{error:?}");
+    assert_eq!(error.is_retry_safe(), retry_safe, "{error:?}");
+    error
+}
+
+/// The texts of an error and its sources.
+pub(crate) fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text += &format!(" <- {error}");
+        source = error.source();
+    }
+    text
+}
+
+/// Polls a future once, and asserts that it is not ready.
+pub(crate) async fn pending<F: Future + Unpin>(future: &mut F) {
+    std::future::poll_fn(|cx| {
+        assert!(
+            Pin::new(&mut *future).poll(cx).is_pending(),
+            "ready too early"
+        );
+        Poll::Ready(())
+    })
+    .await;
+}

@@ -1,0 +1,481 @@
+//! The connector: one connection, replaced in time, and what is sent again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use completion_h2::client::{Builder, Connector, RequestTimeout};
+use completion_h2::{Error, ErrorKind};
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+use crate::common::{AnyBody, Outcome, Step, chain, fails, full, get, pending, post, read, steps};
+use crate::support::{Conn, Door, Frame, Peer, code, kind, setting, within};
+
+fn connector<T: Send + 'static>(peer: &Peer<T>, builder: Builder) -> Connector<AnyBody> {
+    let addr = peer.addr();
+    Connector::new(builder, move || TcpStream::connect(addr), tokio::spawn)
+}
+
+async fn send(connector: &Connector<AnyBody>, path: &str) -> Outcome {
+    within("an outcome", connector.request(get(path))).await
+}
+
+async fn idle(connector: &Connector<AnyBody>) {
+    let home = async {
+        while connector.stats().pool.in_use > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("all completions to come home", home).await;
+    let pool = connector.stats().pool;
+    assert_eq!(pool.rented, pool.returned);
+}
+
+async fn answer(conn: &mut Conn, body: &[u8]) {
+    let request = conn.next_request().await;
+    conn.respond(request.stream, 200, body).await;
+}
+
+#[tokio::test]
+async fn one_connection_is_made_at_the_first_request_and_used_for_all() {
+    let peer = Peer::start_many(async |mut door: Door| {
+        let mut conn = door.accept().await;
+        conn.handshake(&[]).await;
+        for _ in 0..3 {
+            answer(&mut conn, b"").await;
+        }
+        conn.expect_go_away().await;
+        conn.expect_eof().await;
+    });
+    let connector = connector(&peer, Builder::new());
+    assert_eq!(connector.stats().connections_established, 0);
+    assert_eq!(connector.stats().settings_ack, None);
+    for _ in 0..3 {
+        send(&connector.clone(), "/").await.unwrap();
+    }
+    idle(&connector).await;
+    let stats = connector.stats();
+    assert_eq!(
+        (
+            stats.connections_established,
+            stats.reconnects,
+            stats.resent
+        ),
+        (1, 0, 0)
+    );
+    assert!(stats.settings_ack.is_some());
+    assert_eq!(stats.pool.rented, 3);
+    drop(connector);
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_goaway_replaces_the_connection_and_what_was_not_processed_is_sent_again() {
+    let peer = Peer::start_many(async |mut door: Door| {
+        let mut old = door.accept().await;
+        old.handshake(&[]).await;
+        let first = old.next_request().await;
+        let second = old.next_request().await;
+        old.send(Frame::go_away(first.stream, code::NO_ERROR, b""))
+            .await;
+        let mut new = door.accept().await;
+        new.handshake(&[]).await;
+        let again = new.next_request().await;
+        assert_eq!(again.fields, second.fields);
+        let (body, _) = new.body(again.stream).await;
+        assert_eq!(body, b"the body");
+        new.respond(again.stream, 200, b"new").await;
+        // The old one finishes what is under way.
+        old.respond(first.stream, 200, b"old").await;
+        old.expect_eof().await;
+        new.expect_eof().await;
+    });
+    // No window, so the body stays untouched.
+    let connector = connector(&peer, Builder::new());
+    let first = connector.request(get("/1"));
+    let mut request = post("/2", Delayed::body());
+    request.headers_mut().insert("x-kept", "1".parse().unwrap());
+    let second = connector.request(request);
+    let second = within("a response", second).await.unwrap();
+    assert_eq!(read(second).await.unwrap(), b"new");
+    let first = within("a response", first).await.unwrap();
+    assert_eq!(read(first).await.unwrap(), b"old");
+    idle(&connector).await;
+    let stats = connector.stats();
+    assert_eq!(
+        (
+            stats.connections_established,
+            stats.reconnects,
+            stats.resent
+        ),
+        (2, 1, 1)
+    );
+    drop(connector);
+    peer.finish().await;
+}
+
+/// A body that gives its data only after a while, and is untouched until then.
+struct Delayed {
+    sleep: std::pin::Pin<Box<tokio::time::Sleep>>,
+    done: bool,
+}
+
+impl Delayed {
+    fn body() -> AnyBody {
+        let sleep = tokio::time::sleep(Duration::from_millis(300));
+        let sleep = Box::pin(sleep);
+        http_body_util::BodyExt::boxed(Self { sleep, done: false })
+    }
+}
+
+impl http_body::Body for Delayed {
+    type Data = bytes::Bytes;
+    type Error = crate::common::BoxError;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, Self::Error>>> {
+        if self.done {
+            return std::task::Poll::Ready(None);
+        }
+        std::task::ready!(self.sleep.as_mut().poll(cx));
+        self.done = true;
+        let data = bytes::Bytes::from_static(b"the body");
+        std::task::Poll::Ready(Some(Ok(http_body::Frame::data(data))))
+    }
+}
+
+#[tokio::test]
+async fn a_refused_request_is_sent_again_on_the_same_connection() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        for _ in 0..3 {
+            let request = conn.next_request().await;
+            conn.send(Frame::rst(request.stream, code::REFUSED_STREAM))
+                .await;
+        }
+        answer(&mut conn, b"at last").await;
+        conn.expect_eof().await;
+    });
+    let connector = connector(&peer, Builder::new());
+    let response = send(&connector, "/").await.unwrap();
+    assert_eq!(read(response).await.unwrap(), b"at last");
+    idle(&connector).await;
+    assert_eq!(connector.stats().resent, 3);
+    drop(connector);
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_refused_too_often_fails() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        for _ in 0..4 {
+            let request = conn.next_request().await;
+            conn.send(Frame::rst(request.stream, code::REFUSED_STREAM))
+                .await;
+        }
+        let rest = conn.expect_eof().await;
+        assert!(rest.iter().all(|frame| frame.kind != kind::HEADERS));
+    });
+    let connector = connector(&peer, Builder::new());
+    fails(send(&connector, "/").await, ErrorKind::Refused, true);
+    idle(&connector).await;
+    assert_eq!(connector.stats().resent, 3);
+    drop(connector);
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn without_resends_the_first_refusal_counts() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let request = conn.next_request().await;
+        conn.send(Frame::rst(request.stream, code::REFUSED_STREAM))
+            .await;
+        conn.expect_eof().await;
+    });
+    let connector = connector(&peer, Builder::new().resend_limit(0));
+    fails(send(&connector, "/").await, ErrorKind::Refused, true);
+    idle(&connector).await;
+    assert_eq!(connector.stats().resent, 0);
+    drop(connector);
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn what_may_have_been_processed_is_never_sent_again() {
+    let peer = Peer::start_many(async |mut door: Door| {
+        let mut conn = door.accept().await;
+        conn.handshake(&[]).await;
+        let reset = conn.next_request().await;
+        conn.send(Frame::rst(reset.stream, code::CANCEL)).await;
+        let touched = conn.next_request().await;
+        conn.wait("DATA", |frame| frame.kind == kind::DATA).await;
+        conn.send(Frame::rst(touched.stream, code::REFUSED_STREAM))
+            .await;
+        conn.next_request().await;
+        conn.abort();
+    });
+    let connector = connector(&peer, Builder::new());
+    fails(send(&connector, "/").await, ErrorKind::Reset, false);
+    let body = steps([Step::Data("x".into()), Step::Hang]);
+    let touched = within("an error", connector.request(post("/", body))).await;
+    fails(touched, ErrorKind::Refused, true);
+    fails(
+        send(&connector, "/").await,
+        ErrorKind::ConnectionLost,
+        false,
+    );
+    idle(&connector).await;
+    assert_eq!(connector.stats().resent, 0);
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn requests_in_the_queue_of_a_lost_connection_are_sent_again() {
+    let peer = Peer::start_many(async |mut door: Door| {
+        let mut old = door.accept().await;
+        old.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)]).await;
+        answer(&mut old, b"").await;
+        let lost = old.next_request().await;
+        assert_eq!(lost.path(), "/lost");
+        old.barrier().await;
+        old.abort();
+        let mut new = door.accept().await;
+        new.handshake(&[]).await;
+        let queued = new.next_request().await;
+        assert_eq!(queued.path(), "/queued");
+        let (body, _) = new.body(queued.stream).await;
+        assert_eq!(body, b"intact");
+        new.respond(queued.stream, 200, b"").await;
+        new.expect_eof().await;
+    });
+    let connector = connector(&peer, Builder::new());
+    send(&connector, "/").await.unwrap();
+    let lost = connector.request(get("/lost"));
+    let queued = connector.request(post("/queued", full("intact")));
+    fails(
+        within("an error", lost).await,
+        ErrorKind::ConnectionLost,
+        false,
+    );
+    within("a response", queued).await.unwrap();
+    idle(&connector).await;
+    assert_eq!(connector.stats().resent, 1);
+    drop(connector);
+    peer.finish().await;
+}
+
+/// The connection is replaced before the peer's or h2's patience with resets is over, and nothing fails.
+#[tokio::test]
+async fn a_spent_reset_budget_replaces_the_connection() {
+    let peer = Peer::start_many(async |mut door: Door| {
+        let mut old = door.accept().await;
+        old.handshake(&[]).await;
+        let kept = old.next_request().await;
+        for _ in 0..5 {
+            let request = old.next_request().await;
+            assert_eq!(old.expect_rst(request.stream).await, code::CANCEL);
+        }
+        let mut new = door.accept().await;
+        new.handshake(&[]).await;
+        answer(&mut new, b"new").await;
+        old.respond(kept.stream, 200, b"kept").await;
+        let (_, code) = old.expect_go_away().await;
+        assert_eq!(code, code::NO_ERROR);
+        old.expect_eof().await;
+        new.expect_eof().await;
+    });
+    let connector = connector(&peer, Builder::new().reset_budget(5));
+    let mut kept = connector.request(get("/kept"));
+    pending(&mut kept).await;
+    for _ in 0..5 {
+        let mut request = connector.request(get("/"));
+        pending(&mut request).await;
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        drop(request);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let response = send(&connector, "/new").await.unwrap();
+    assert_eq!(read(response).await.unwrap(), b"new");
+    let response = within("a response", kept).await.unwrap();
+    assert_eq!(read(response).await.unwrap(), b"kept");
+    idle(&connector).await;
+    let stats = connector.stats();
+    assert_eq!((stats.reconnects, stats.resent), (1, 0));
+    drop(connector);
+    peer.finish().await;
+}
+
+/// As nginx does with its default of 1000 requests per connection.
+#[tokio::test]
+async fn a_server_that_goes_away_every_few_requests_loses_nothing() {
+    const CONNECTIONS: u32 = 20;
+    let peer = Peer::start_many(async |mut door: Door| {
+        let mut served = 0;
+        let mut finishing = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let mut conn = door.accept().await;
+            finishing.push(tokio::spawn(async move {
+                conn.handshake(&[]).await;
+                for n in 0..10 {
+                    let request = conn.next_request().await;
+                    if n == 9 {
+                        conn.send(Frame::go_away(request.stream, code::NO_ERROR, b""))
+                            .await;
+                    }
+                    conn.respond(request.stream, 200, b"").await;
+                }
+                conn.expect_eof().await;
+            }));
+            served += 10;
+        }
+        for task in finishing {
+            task.await.unwrap();
+        }
+        served
+    });
+    let connector = connector(&peer, Builder::new().resend_limit(20));
+    let mut tasks = Vec::new();
+    for _ in 0..4 {
+        let connector = connector.clone();
+        tasks.push(tokio::spawn(async move {
+            for _ in 0..50 {
+                send(&connector, "/").await.unwrap();
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    idle(&connector).await;
+    assert_eq!(
+        connector.stats().connections_established,
+        u64::from(CONNECTIONS)
+    );
+    drop(connector);
+    assert_eq!(peer.finish().await, 200);
+}
+
+fn refusing(calls: &Arc<AtomicUsize>) -> Connector<AnyBody> {
+    let calls = Arc::clone(calls);
+    let connect = move || {
+        calls.fetch_add(1, Ordering::SeqCst);
+        async {
+            tokio::task::yield_now().await;
+            Err::<TcpStream, _>(std::io::Error::other("no route"))
+        }
+    };
+    Connector::new(Builder::new(), connect, tokio::spawn)
+}
+
+#[tokio::test]
+async fn a_failure_to_connect_reaches_all_who_wait_with_its_cause() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let connector = refusing(&calls);
+    let waiting: Vec<_> = (0..10).map(|_| connector.request(get("/"))).collect();
+    for future in waiting {
+        let error = fails(within("an error", future).await, ErrorKind::Connect, true);
+        assert!(error.is_connect());
+        assert!(chain(&error).contains("no route"), "{}", chain(&error));
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 1, "one attempt for all");
+    fails(send(&connector, "/").await, ErrorKind::Connect, true);
+    assert_eq!(calls.load(Ordering::SeqCst), 2, "another one for the next");
+    let stats = connector.stats();
+    assert_eq!((stats.connections_established, stats.resent), (0, 0));
+    assert_eq!(stats.pool.in_use, 0);
+}
+
+#[tokio::test]
+async fn requests_time_out_and_are_cancelled_while_connecting() {
+    let connect = || std::future::pending::<std::io::Result<TcpStream>>();
+    let connector = Connector::<AnyBody>::new(Builder::new(), connect, tokio::spawn);
+    let mut request = get("/");
+    let timeout = RequestTimeout(Duration::from_millis(50));
+    request.extensions_mut().insert(timeout);
+    let dropped = connector.request(get("/"));
+    let timed_out = connector.request(request);
+    fails(
+        within("an error", timed_out).await,
+        ErrorKind::Timeout,
+        true,
+    );
+    drop(dropped);
+    idle(&connector).await;
+}
+
+#[tokio::test]
+async fn a_dropped_task_fails_who_waits() {
+    let connector = Connector::<AnyBody>::new(
+        Builder::new(),
+        std::future::pending::<std::io::Result<TcpStream>>,
+        drop,
+    );
+    let error = send(&connector, "/").await;
+    // Sent again a few times, each time to another task that is dropped.
+    fails(error, ErrorKind::Abandoned, true);
+    assert_eq!(connector.stats().resent, 3);
+    assert_eq!(connector.stats().pool.in_use, 0);
+}
+
+#[tokio::test]
+async fn the_service_reserves_a_place_and_follows_the_connection() {
+    let peer = Peer::start_many(async |mut door: Door| {
+        for _ in 0..2 {
+            let mut conn = door.accept().await;
+            conn.handshake(&[]).await;
+            answer(&mut conn, b"").await;
+            conn.send(Frame::go_away(1, code::NO_ERROR, b"")).await;
+            conn.expect_eof().await;
+        }
+    });
+    let mut connector = connector(&peer, Builder::new().queue_capacity(1));
+    for _ in 0..2 {
+        ready(&mut connector).await.unwrap();
+        let mut other = connector.clone();
+        // The only place is taken.
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(other.poll_ready(&mut cx).is_pending());
+        within("a response", connector.call(get("/")))
+            .await
+            .unwrap();
+        ready(&mut other).await.unwrap();
+        drop(other);
+        // The GOAWAY follows the response.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    drop(connector);
+    peer.finish().await;
+}
+
+async fn ready(connector: &mut Connector<AnyBody>) -> Result<(), Error> {
+    let ready = std::future::poll_fn(|cx| connector.poll_ready(cx));
+    within("readiness", ready).await
+}
+
+#[tokio::test]
+async fn a_resent_request_keeps_its_deadline() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let request = conn.next_request().await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        conn.send(Frame::rst(request.stream, code::REFUSED_STREAM))
+            .await;
+        let again = conn.next_request().await;
+        assert_eq!(conn.expect_rst(again.stream).await, code::CANCEL);
+        conn.expect_eof().await;
+    });
+    let builder = Builder::new().timeout(Duration::from_millis(300));
+    let connector = connector(&peer, builder);
+    let begin = std::time::Instant::now();
+    fails(send(&connector, "/").await, ErrorKind::Timeout, false);
+    let took = begin.elapsed();
+    assert!(took < Duration::from_millis(450), "{took:?}");
+    idle(&connector).await;
+    drop(connector);
+    peer.finish().await;
+}

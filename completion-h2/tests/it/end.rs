@@ -1,0 +1,373 @@
+//! The end of the driver: dropped, panicked, done.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use completion_h2::client::Builder;
+use completion_h2::{Error, ErrorKind};
+
+use crate::common::{
+    Step, chain, connect, connect_with, fails, get, pending, post, read, steps, undriven,
+};
+use crate::support::{Peer, code, kind, setting, within};
+
+#[tokio::test]
+async fn a_driver_dropped_before_its_first_poll_fails_everything() {
+    let peer = Peer::start(async |mut conn| {
+        conn.preface().await;
+        conn.expect_eof().await;
+    });
+    let (client, mut driver) = undriven(&peer, Builder::new()).await;
+    let ack = driver.settings_ack().unwrap();
+    let change = client.set_initial_window_size(1);
+    let request = client.request(get("/"));
+    drop(driver);
+    let gone = ErrorKind::Abandoned;
+    let error = fails(within("an error", request).await, gone, true);
+    assert!(error.is_abandoned());
+    assert!(error.to_string().contains("dropped"), "{error}");
+    fails(within("an error", ack).await, gone, false);
+    fails(within("an error", change).await, gone, false);
+    fails(
+        within("an error", client.request(get("/"))).await,
+        gone,
+        true,
+    );
+    assert!(client.is_closed());
+    assert_eq!(client.pool_stats().in_use, 0);
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_dropped_driver_fails_what_is_queued_under_way_and_read() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 2)])
+            .await;
+        let request = conn.next_request().await;
+        conn.respond_headers(request.stream, 200, &[], false).await;
+        conn.next_request().await;
+        conn.expect_eof().await;
+    });
+    let mut it = connect(&peer).await;
+    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let response = it.send(get("/body")).await.unwrap();
+    let reading = tokio::spawn(read(response));
+    let mut sent = it.client.request(get("/sent"));
+    let mut queued = it.client.request(get("/queued"));
+    pending(&mut sent).await;
+    pending(&mut queued).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    it.driver.abort();
+    let gone = ErrorKind::Abandoned;
+    fails(within("an error", sent).await, gone, false);
+    fails(within("an error", queued).await, gone, true);
+    fails(within("an error", reading).await.unwrap(), gone, false);
+    assert_eq!(it.client.pool_stats().in_use, 0);
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_driver_that_panics_in_a_body_fails_everything() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 3)])
+            .await;
+        let request = conn.next_request().await;
+        conn.respond_headers(request.stream, 200, &[], false).await;
+        conn.expect_eof().await;
+    });
+    let mut it = connect(&peer).await;
+    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let response = it.send(get("/body")).await.unwrap();
+    let unread = it.client.request(get("/sent"));
+    let panics = it.client.request(post("/panics", steps([Step::Panic])));
+    let queued = it.client.request(get("/queued"));
+    let gone = ErrorKind::Abandoned;
+    let error = fails(within("an error", panics).await, gone, false);
+    assert!(error.to_string().contains("panicked"), "{}", chain(&error));
+    fails(within("an error", unread).await, gone, false);
+    fails(within("an error", queued).await, gone, true);
+    fails(read(response).await, gone, false);
+    assert_eq!(it.client.pool_stats().in_use, 0);
+    assert!(
+        within("the driver's end", it.driver)
+            .await
+            .unwrap_err()
+            .is_panic()
+    );
+    peer.finish().await;
+}
+
+/// The mutex inside h2 is poisoned by a buffer that panics under it: nothing may touch h2 any more, also when the unwinding
+/// is over before the driver is dropped.
+#[tokio::test]
+async fn a_driver_that_panics_under_h2s_lock_fails_everything() {
+    struct Bomb;
+    impl bytes::Buf for Bomb {
+        fn remaining(&self) -> usize {
+            let backtrace = std::backtrace::Backtrace::force_capture().to_string();
+            // Once h2 has it.
+            assert!(
+                !backtrace.contains("StreamRef"),
+                "the buffer was told to panic"
+            );
+            1
+        }
+        fn chunk(&self) -> &[u8] {
+            b"x"
+        }
+        fn advance(&mut self, _: usize) {}
+    }
+    struct Body(bool);
+    impl http_body::Body for Body {
+        type Data = Bomb;
+        type Error = std::convert::Infallible;
+        fn poll_frame(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<Bomb>, Self::Error>>> {
+            if std::mem::replace(&mut self.0, true) {
+                return Poll::Pending;
+            }
+            Poll::Ready(Some(Ok(http_body::Frame::data(Bomb))))
+        }
+        fn is_end_stream(&self) -> bool {
+            self.0
+        }
+    }
+    let request = |armed: bool| {
+        let request = http::Request::get("http://peer/");
+        request.body(Body(!armed)).unwrap()
+    };
+
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let request = conn.next_request().await;
+        conn.respond_headers(request.stream, 200, &[], false).await;
+        conn.expect_eof().await;
+    });
+    let io = crate::common::dial(&peer).await;
+    let (client, driver) = Builder::new().handshake(io).await.unwrap();
+    // Catches the panic first, and drops the driver later.
+    let driver = tokio::spawn(async move {
+        let mut driver = driver;
+        let panicked = std::future::poll_fn(|cx| {
+            let poll = AssertUnwindSafe(|| std::pin::Pin::new(&mut driver).poll(cx).is_ready());
+            match std::panic::catch_unwind(poll) {
+                Ok(true) => Poll::Ready(false),
+                Ok(false) => Poll::Pending,
+                Err(_) => Poll::Ready(true),
+            }
+        });
+        assert!(panicked.await);
+        drop(driver);
+    });
+    let open = within("a response", client.request(request(false)))
+        .await
+        .unwrap();
+    let panics = client.request(request(true));
+    let waits = client.request(request(false));
+    let gone = ErrorKind::Abandoned;
+    within("the driver's end", driver).await.unwrap();
+    fails(within("an error", panics).await, gone, false);
+    fails(within("an error", waits).await, gone, false);
+    let cut = http_body_util::BodyExt::collect(open.into_body()).await;
+    fails(cut, gone, false);
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn without_clients_the_connection_is_closed_after_what_is_under_way() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let first = conn.next_request().await;
+        let rest = conn.barrier().await;
+        assert!(rest.iter().all(|frame| frame.kind != kind::GOAWAY));
+        conn.respond(first.stream, 200, b"").await;
+        let (_, code) = conn.expect_go_away().await;
+        assert_eq!(code, code::NO_ERROR);
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    let request = it.client.request(get("/"));
+    let clone = it.client.clone();
+    drop(it.client);
+    drop(clone);
+    within("a response", request).await.unwrap();
+    within("the driver's end", it.driver)
+        .await
+        .unwrap()
+        .unwrap();
+    peer.finish().await;
+}
+
+/// What was submitted before the last handle went is still served, also what waits for a place in the queue.
+#[tokio::test]
+async fn requests_outlive_the_clients_that_made_them() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
+            .await;
+        for _ in 0..4 {
+            let request = conn.next_request().await;
+            conn.respond(request.stream, 200, b"").await;
+        }
+        conn.expect_go_away().await;
+        conn.expect_eof().await;
+    });
+    let it = connect_with(&peer, Builder::new().queue_capacity(1)).await;
+    let futures: Vec<_> = (0..4).map(|_| it.client.request(get("/"))).collect();
+    drop(it.client);
+    for future in futures {
+        within("a response", future).await.unwrap();
+    }
+    within("the driver's end", it.driver)
+        .await
+        .unwrap()
+        .unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_finished_driver_keeps_its_result() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        conn.expect_eof().await;
+    });
+    let (client, mut driver) = undriven(&peer, Builder::new()).await;
+    let ack = driver.settings_ack();
+    let first = async {
+        let (acknowledged, driven) = tokio::join!(
+            async {
+                ack.unwrap().await.unwrap();
+                drop(client);
+            },
+            &mut driver
+        );
+        let () = acknowledged;
+        driven
+    };
+    within("the driver's end", first).await.unwrap();
+    within("its result", &mut driver).await.unwrap();
+    assert!(format!("{driver:?}").contains("result: Some(Ok(()))"));
+    peer.finish().await;
+}
+
+/// HAZARDS, pending-request maps: connection loss fails all, also the one just being inserted; insert after close fails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn submissions_that_race_the_drivers_end_all_end() {
+    let rounds = 200;
+    let peer = Peer::start_many(async move |mut door| {
+        for _ in 0..rounds {
+            drop(door.accept().await);
+        }
+    });
+    for _ in 0..rounds {
+        let it = connect(&peer).await;
+        let mut tasks = Vec::new();
+        for _ in 0..4 {
+            let client = it.client.clone();
+            tasks.push(tokio::spawn(async move {
+                for _ in 0..5 {
+                    within("an outcome", client.request(get("/")))
+                        .await
+                        .unwrap_err();
+                }
+            }));
+        }
+        it.driver.abort();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert_eq!(it.client.pool_stats().in_use, 0);
+    }
+    peer.finish().await;
+}
+
+/// An executor that polls the waiter inside its wake: completing holds nothing that this could need.
+#[tokio::test]
+async fn a_waiter_may_be_polled_and_submit_inside_its_wake() {
+    use std::sync::Mutex;
+
+    type Waiting = std::pin::Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+    struct Inside {
+        future: Mutex<Option<Waiting>>,
+        done: tokio::sync::mpsc::UnboundedSender<Result<(), Error>>,
+    }
+    impl Wake for Inside {
+        fn wake(self: Arc<Self>) {
+            let Ok(mut future) = self.future.try_lock() else {
+                return;
+            };
+            let waker = Waker::from(Arc::clone(&self));
+            if let Some(waiting) = &mut *future
+                && let Poll::Ready(outcome) =
+                    waiting.as_mut().poll(&mut Context::from_waker(&waker))
+            {
+                *future = None;
+                let _ = self.done.send(outcome);
+            }
+        }
+    }
+
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        for _ in 0..3 {
+            let request = conn.next_request().await;
+            conn.respond(request.stream, 200, b"x").await;
+        }
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    let client = it.client.clone();
+    let future = async move {
+        for _ in 0..3 {
+            let response = client.request(get("/")).await?;
+            http_body_util::BodyExt::collect(response.into_body()).await?;
+        }
+        Ok(())
+    };
+    let (done, mut ended) = tokio::sync::mpsc::unbounded_channel();
+    let inside = Arc::new(Inside {
+        future: Mutex::new(Some(Box::pin(future))),
+        done,
+    });
+    Waker::from(inside).wake();
+    within("the end", ended.recv()).await.unwrap().unwrap();
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_waker_that_panics_takes_the_driver_down_and_nothing_hangs() {
+    struct Bomb;
+    impl Wake for Bomb {
+        fn wake(self: Arc<Self>) {
+            panic!("the waker was told to panic");
+        }
+    }
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let first = conn.next_request().await;
+        conn.next_request().await;
+        conn.respond(first.stream, 200, b"").await;
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    let mut bomb = it.client.request(get("/bomb"));
+    let other = it.client.request(get("/other"));
+    let waker = Waker::from(Arc::new(Bomb));
+    let poll = std::pin::Pin::new(&mut bomb).poll(&mut Context::from_waker(&waker));
+    assert!(poll.is_pending());
+    fails(within("an error", other).await, ErrorKind::Abandoned, false);
+    // Its response had been handed over before the wake.
+    within("a response", bomb).await.unwrap();
+    assert!(
+        within("the driver's end", it.driver)
+            .await
+            .unwrap_err()
+            .is_panic()
+    );
+    assert_eq!(it.client.pool_stats().in_use, 0);
+    peer.finish().await;
+}

@@ -1,0 +1,159 @@
+//! The driver needs no tokio executor: it runs under futures-lite's `block_on`, with a timer of the test's own.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use completion_h2::client::{Builder, RequestTimeout};
+use completion_h2::{ErrorKind, Timer};
+use futures_lite::future::{block_on, zip};
+use http_body_util::{BodyExt, Empty};
+
+use crate::common::fails;
+
+/// A timer with a thread per sleep and reset.
+#[derive(Clone)]
+struct Threads;
+
+struct Sleep(Arc<Mutex<Alarm>>);
+
+struct Alarm {
+    deadline: Instant,
+    waker: Option<Waker>,
+}
+
+impl Timer for Threads {
+    type Sleep = Sleep;
+
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Sleep {
+        let alarm = Alarm {
+            deadline,
+            waker: None,
+        };
+        let mut sleep = Sleep(Arc::new(Mutex::new(alarm)));
+        self.reset(Pin::new(&mut sleep), deadline);
+        sleep
+    }
+
+    fn reset(&self, sleep: Pin<&mut Sleep>, deadline: Instant) {
+        sleep.0.lock().unwrap().deadline = deadline;
+        let alarm = Arc::clone(&sleep.0);
+        std::thread::spawn(move || {
+            std::thread::sleep(deadline.saturating_duration_since(Instant::now()));
+            let waker = alarm.lock().unwrap().waker.take();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        });
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut alarm = self.0.lock().unwrap();
+        if alarm.deadline <= Instant::now() {
+            return Poll::Ready(());
+        }
+        alarm.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+type Body = Empty<Bytes>;
+
+fn get(path: &str) -> http::Request<Body> {
+    let uri = format!("http://peer{path}");
+    http::Request::get(uri).body(Empty::new()).unwrap()
+}
+
+/// A server that answers all but `/silent`.
+async fn serve(io: tokio::io::DuplexStream) {
+    let mut connection = h2::server::handshake(io).await.unwrap();
+    let mut silent = Vec::new();
+    while let Some(Ok((request, mut respond))) = connection.accept().await {
+        if request.uri().path() == "/silent" {
+            silent.push(respond);
+            continue;
+        }
+        let mut send = respond
+            .send_response(http::Response::new(()), false)
+            .unwrap();
+        send.send_data(request.uri().path().to_owned().into(), true)
+            .unwrap();
+    }
+}
+
+#[test]
+fn requests_timeouts_and_the_end_work_without_tokios_executor() {
+    let (io, peer) = tokio::io::duplex(1000);
+    let server = std::thread::spawn(|| block_on(serve(peer)));
+    let builder = Builder::with_timer(Threads).settings_timeout(Duration::from_secs(5));
+    let (client, mut driver) = block_on(builder.handshake(io)).unwrap();
+    let ack = driver.settings_ack().unwrap();
+    let driver = std::thread::spawn(|| block_on(driver));
+
+    block_on(async {
+        ack.await.unwrap();
+        for n in 0..100 {
+            let (a, b) = (format!("/{n}/a"), format!("/{n}/b"));
+            let both = zip(client.request(get(&a)), client.request(get(&b)));
+            let (response_a, response_b) = both.await;
+            assert_eq!(
+                response_a
+                    .unwrap()
+                    .into_body()
+                    .collect()
+                    .await
+                    .unwrap()
+                    .to_bytes(),
+                a
+            );
+            assert_eq!(
+                response_b
+                    .unwrap()
+                    .into_body()
+                    .collect()
+                    .await
+                    .unwrap()
+                    .to_bytes(),
+                b
+            );
+        }
+        let mut silent = get("/silent");
+        let timeout = RequestTimeout(Duration::from_millis(50));
+        silent.extensions_mut().insert(timeout);
+        fails(client.request(silent).await, ErrorKind::Timeout, false);
+    });
+    drop(client);
+    driver.join().unwrap().unwrap();
+    server.join().unwrap();
+}
+
+/// Driver and requests in one task: nothing needs a second one.
+#[test]
+fn a_driver_can_be_awaited_beside_its_requests() {
+    let (io, peer) = tokio::io::duplex(1000);
+    let server = std::thread::spawn(|| block_on(serve(peer)));
+    let builder = Builder::with_timer(Threads);
+    let (client, driver) = block_on(builder.handshake(io)).unwrap();
+    let requests = async move {
+        for _ in 0..10 {
+            let response = client.request(get("/x")).await.unwrap();
+            let body = response.into_body().collect().await.unwrap();
+            assert_eq!(body.to_bytes(), "/x");
+        }
+        drop(client);
+    };
+    let ((), driven) = block_on(zip(requests, driver));
+    driven.unwrap();
+    server.join().unwrap();
+}

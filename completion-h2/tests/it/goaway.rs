@@ -1,0 +1,181 @@
+//! GOAWAY: above, below, graceful, twice, followed by the end (h2#885, hyper#2500).
+
+use completion_h2::{ErrorKind, Reason};
+
+use crate::common::{Step, chain, connect, fails, get, post, steps};
+use crate::support::{Frame, Peer, code, kind, setting, within};
+
+const MAX_ID: u32 = 0x7fff_ffff;
+
+#[tokio::test]
+async fn streams_above_the_last_id_are_retry_safe_and_others_go_on() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let first = conn.next_request().await;
+        let second = conn.next_request().await;
+        assert_eq!((first.stream, second.stream), (1, 3));
+        conn.send(Frame::go_away(1, code::NO_ERROR, b"")).await;
+        conn.barrier().await;
+        conn.respond(1, 200, b"").await;
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    let first = it.client.request(get("/1"));
+    let second = it.client.request(get("/2"));
+    let error = fails(within("an error", second).await, ErrorKind::GoAway, true);
+    assert!(
+        chain(&error).contains("last-stream-id 1"),
+        "{}",
+        chain(&error)
+    );
+    assert!(it.client.is_unusable());
+    within("a response", first).await.unwrap();
+    // All that was under way is finished, so the connection ends well.
+    within("the driver's end", it.driver)
+        .await
+        .unwrap()
+        .unwrap();
+    let error = within("an error", it.client.request(get("/3"))).await;
+    fails(error, ErrorKind::GoAway, true);
+    assert_eq!(it.client.pool_stats().in_use, 0);
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn queued_requests_fail_at_once_and_are_retry_safe() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
+            .await;
+        let first = conn.next_request().await;
+        conn.send(Frame::go_away(MAX_ID, code::NO_ERROR, b"")).await;
+        let rest = conn.barrier().await;
+        assert!(rest.iter().all(|frame| frame.kind != kind::HEADERS));
+        conn.respond(first.stream, 200, b"").await;
+        conn.expect_eof().await;
+    });
+    let mut it = connect(&peer).await;
+    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let mut first = it.client.request(get("/1"));
+    let second = it.client.request(get("/2"));
+    fails(within("an error", second).await, ErrorKind::GoAway, true);
+    crate::common::pending(&mut first).await;
+    // New ones as well, although the connection is still up.
+    fails(it.send(get("/3")).await, ErrorKind::GoAway, true);
+    let mut client = it.client.clone();
+    let ready = std::future::poll_fn(|cx| tower_service::Service::poll_ready(&mut client, cx));
+    fails(within("an error", ready).await, ErrorKind::GoAway, true);
+    drop(client);
+    within("a response", first).await.unwrap();
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+/// anthropics/connect-rust#285, hyper#3673.
+#[tokio::test]
+async fn a_graceful_goaway_followed_by_the_end_is_a_goaway() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        conn.next_request().await;
+        conn.send(Frame::go_away(MAX_ID, code::NO_ERROR, b"bye"))
+            .await;
+        conn.shutdown().await;
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    // It may have been processed, so it is not retry-safe.
+    let error = fails(it.send(get("/")).await, ErrorKind::GoAway, false);
+    assert!(
+        chain(&error).contains("GOAWAY with code NO_ERROR"),
+        "{}",
+        chain(&error)
+    );
+    assert_eq!(error.reason(), Some(Reason::NO_ERROR));
+    within("the driver's end", it.driver)
+        .await
+        .unwrap()
+        .unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_goaway_followed_by_a_reset_connection_is_a_goaway() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        conn.next_request().await;
+        conn.send(Frame::go_away(MAX_ID, code::NO_ERROR, b"")).await;
+        // So that the client has read it.
+        conn.barrier().await;
+        conn.abort();
+    });
+    let it = connect(&peer).await;
+    fails(it.send(get("/")).await, ErrorKind::GoAway, false);
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn two_goaways_lower_the_last_id() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        conn.next_request().await;
+        conn.next_request().await;
+        conn.send(Frame::go_away(MAX_ID, code::NO_ERROR, b"")).await;
+        conn.barrier().await;
+        conn.send(Frame::go_away(1, code::NO_ERROR, b"")).await;
+        conn.barrier().await;
+        conn.respond(1, 200, b"").await;
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    let first = it.client.request(get("/1"));
+    let second = it.client.request(get("/2"));
+    fails(within("an error", second).await, ErrorKind::GoAway, true);
+    within("a response", first).await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_goaway_with_an_error_has_its_reason() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        conn.next_request().await;
+        let calm = Reason::ENHANCE_YOUR_CALM.into();
+        conn.send(Frame::go_away(0, calm, b"too much")).await;
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    let error = fails(it.send(get("/")).await, ErrorKind::GoAway, true);
+    assert_eq!(error.reason(), Some(Reason::ENHANCE_YOUR_CALM));
+    let error = fails(it.close().await, ErrorKind::GoAway, false);
+    assert_eq!(error.reason(), Some(Reason::ENHANCE_YOUR_CALM));
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_goaway_that_raises_the_last_id_is_the_peers_fault() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        conn.next_request().await;
+        conn.send(Frame::go_away(1, code::NO_ERROR, b"")).await;
+        conn.send(Frame::go_away(3, code::NO_ERROR, b"")).await;
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    fails(it.send(get("/")).await, ErrorKind::Protocol, false);
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn an_upload_above_the_last_id_fails_and_stops() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        conn.next_request().await;
+        conn.wait("DATA", |frame| frame.kind == kind::DATA).await;
+        conn.send(Frame::go_away(0, code::NO_ERROR, b"")).await;
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    let body = steps([Step::Data("x".into()), Step::Hang]);
+    fails(it.send(post("/", body)).await, ErrorKind::GoAway, true);
+    it.close().await.unwrap();
+    peer.finish().await;
+}

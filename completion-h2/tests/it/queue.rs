@@ -1,0 +1,124 @@
+//! The bounded queue: places, readiness, back pressure.
+
+use std::task::{Context, Waker};
+
+use completion_h2::client::{Builder, Client};
+use tower_service::Service;
+
+use crate::common::{AnyBody, connect_with, get, pending};
+use crate::support::{Peer, setting, within};
+
+async fn ready(client: &mut Client<AnyBody>) {
+    let ready = std::future::poll_fn(|cx| client.poll_ready(cx));
+    within("readiness", ready).await.unwrap();
+}
+
+fn is_ready(client: &mut Client<AnyBody>) -> bool {
+    let mut cx = Context::from_waker(Waker::noop());
+    client.poll_ready(&mut cx).is_ready()
+}
+
+/// h2#848: idle clones that are ready must not hold streams; and clones must not defeat readiness.
+#[tokio::test]
+async fn readiness_is_a_place_in_the_queue_and_no_stream() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
+            .await;
+        let first = conn.next_request().await;
+        conn.respond(first.stream, 200, b"").await;
+        conn.expect_eof().await;
+    });
+    let it = connect_with(&peer, Builder::new().queue_capacity(3)).await;
+    let (mut a, mut b, mut c) = (it.client.clone(), it.client.clone(), it.client.clone());
+    ready(&mut a).await;
+    ready(&mut b).await;
+    assert!(is_ready(&mut b), "it stays ready");
+    // Two are ready and idle; the third sends on the only stream.
+    ready(&mut c).await;
+    let mut d = it.client.clone();
+    assert!(!is_ready(&mut d), "all places are taken");
+    within("a response", c.call(get("/"))).await.unwrap();
+    ready(&mut d).await;
+    let mut e = d.clone();
+    assert!(!is_ready(&mut e), "a clone begins without a place");
+    drop(a);
+    ready(&mut e).await;
+    drop((b, c, d, e));
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn requests_beyond_the_queue_wait_and_are_served() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 2)])
+            .await;
+        for _ in 0..50 {
+            let request = conn.next_request().await;
+            conn.respond(request.stream, 200, b"").await;
+        }
+        conn.expect_eof().await;
+    });
+    let it = connect_with(&peer, Builder::new().queue_capacity(2)).await;
+    let mut tasks = Vec::new();
+    for _ in 0..50 {
+        tasks.push(tokio::spawn(it.client.request(get("/"))));
+    }
+    for task in tasks {
+        within("a response", task).await.unwrap().unwrap();
+    }
+    assert_eq!(it.client.pool_stats().rented, 50);
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn who_leaves_while_waiting_for_a_place_lets_others_in() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
+            .await;
+        for path in ["/1", "/2", "/4"] {
+            let request = conn.next_request().await;
+            assert_eq!(request.path(), path);
+            conn.barrier().await;
+            conn.respond(request.stream, 200, b"").await;
+        }
+        conn.expect_eof().await;
+    });
+    let mut it = connect_with(&peer, Builder::new().queue_capacity(1)).await;
+    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let mut first = it.client.request(get("/1"));
+    pending(&mut first).await;
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    let second = it.client.request(get("/2"));
+    let mut third = it.client.request(get("/3"));
+    let mut fourth = it.client.request(get("/4"));
+    pending(&mut third).await;
+    pending(&mut fourth).await;
+    drop(third);
+    within("a response", first).await.unwrap();
+    within("a response", second).await.unwrap();
+    within("a response", fourth).await.unwrap();
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_pool_of_none_serves_all_the_same() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        for _ in 0..10 {
+            let request = conn.next_request().await;
+            conn.respond(request.stream, 200, b"").await;
+        }
+        conn.expect_eof().await;
+    });
+    let it = connect_with(&peer, Builder::new().pool_capacity(0)).await;
+    for _ in 0..10 {
+        it.send(get("/")).await.unwrap();
+    }
+    let stats = it.client.pool_stats();
+    assert_eq!((stats.capacity, stats.rented, stats.overflowed), (0, 0, 10));
+    it.close().await.unwrap();
+    peer.finish().await;
+}

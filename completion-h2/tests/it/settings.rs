@@ -1,0 +1,267 @@
+//! SETTINGS and their acknowledgments.
+
+use std::time::{Duration, Instant};
+
+use completion_h2::client::Builder;
+use completion_h2::{ErrorKind, Reason};
+
+use crate::common::{Step, connect, connect_with, fails, get, pending, post, read, steps};
+use crate::support::{Frame, Peer, kind, setting, within};
+
+const SHORT: Duration = Duration::from_millis(150);
+
+/// The one way of an acknowledgment to its caller is its completion: with the call of `complete` in `driver/ack.rs`
+/// removed, this test fails.
+#[tokio::test]
+async fn the_acknowledgment_of_the_handshake_arrives_through_its_completion() {
+    let peer = Peer::start(async |mut conn| {
+        conn.preface().await;
+        conn.send(Frame::settings(&[])).await;
+        conn.expect_settings().await;
+        tokio::time::sleep(SHORT).await;
+        conn.send(Frame::settings_ack()).await;
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    let begin = Instant::now();
+    let took = within("the acknowledgment", it.ack).await.unwrap();
+    assert!(
+        took >= SHORT / 2 && took <= begin.elapsed() + SHORT,
+        "{took:?}"
+    );
+    drop(it.client);
+    within("the driver's end", it.driver)
+        .await
+        .unwrap()
+        .unwrap();
+    peer.finish().await;
+}
+
+/// http4s#6553; grpc/grpc#27847: a server that acknowledges only with its response.
+#[tokio::test]
+async fn requests_do_not_wait_for_the_acknowledgment() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake_without_ack(&[]).await;
+        let request = conn.next_request().await;
+        conn.respond(request.stream, 200, b"first").await;
+        conn.send(Frame::settings_ack()).await;
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    let response = it.send(get("/")).await.unwrap();
+    assert_eq!(read(response).await.unwrap(), b"first");
+    within("the acknowledgment", it.ack).await.unwrap();
+    drop(it.client);
+    within("the driver's end", it.driver)
+        .await
+        .unwrap()
+        .unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn without_acknowledgment_everything_fails_and_the_peer_is_told() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake_without_ack(&[(setting::MAX_CONCURRENT_STREAMS, 2)])
+            .await;
+        let request = conn.next_request().await;
+        conn.respond_headers(request.stream, 200, &[], false).await;
+        conn.next_request().await;
+        let (last, code) = conn.expect_go_away().await;
+        assert_eq!((last, code), (0, Reason::SETTINGS_TIMEOUT.into()));
+        conn.expect_eof().await;
+    });
+    let it = connect_with(&peer, Builder::new().settings_timeout(SHORT)).await;
+    let body = it.send(get("/body")).await.unwrap();
+    let sent = it.client.request(get("/sent"));
+    let queued = it.client.request(get("/queued"));
+    let change = it.client.set_initial_window_size(1 << 20);
+    let begin = Instant::now();
+    let kind = ErrorKind::SettingsTimeout;
+    let error = fails(within("an error", sent).await, kind, false);
+    assert!(error.is_timeout());
+    fails(within("an error", queued).await, kind, true);
+    fails(read(body).await, kind, false);
+    fails(within("an error", it.ack).await, kind, false);
+    fails(within("an error", change).await, kind, false);
+    assert!(begin.elapsed() < 10 * SHORT);
+    fails(
+        within("an error", it.client.request(get("/late"))).await,
+        kind,
+        true,
+    );
+    assert_eq!(it.client.pool_stats().in_use, 0);
+    fails(
+        within("the driver's end", it.driver).await.unwrap(),
+        kind,
+        false,
+    );
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_change_is_sent_acknowledged_and_obeyed() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let settings = conn.expect_settings().await;
+        assert_eq!(settings.payload.len(), 6);
+        assert_eq!(
+            &settings.payload[..2],
+            &setting::INITIAL_WINDOW_SIZE.to_be_bytes()
+        );
+        assert_eq!(settings.number(2), 200_000);
+        let request = conn.next_request().await;
+        conn.respond_headers(request.stream, 200, &[], false).await;
+        // More than the window at the beginning; the connection's window is given back as it is read.
+        for _ in 0..5 {
+            conn.send(Frame::data(request.stream, vec![0; 13_000], false))
+                .await;
+        }
+        let mut given_back = 0;
+        while given_back < 13_000 {
+            let update = conn
+                .wait("WINDOW_UPDATE", |frame| {
+                    frame.kind == kind::WINDOW_UPDATE && frame.stream == 0
+                })
+                .await;
+            given_back += update.number(0);
+        }
+        conn.send(Frame::data(request.stream, vec![0; 13_000], true))
+            .await;
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    within(
+        "the acknowledgment",
+        it.client.set_initial_window_size(200_000),
+    )
+    .await
+    .unwrap();
+    let response = it.send(get("/")).await.unwrap();
+    assert_eq!(read(response).await.unwrap().len(), 6 * 13_000);
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn only_one_settings_is_outstanding_and_dropped_changes_are_not_made() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake_without_ack(&[]).await;
+        let early = conn.barrier().await;
+        let settings = |frame: &Frame| frame.kind == kind::SETTINGS;
+        assert!(!early.iter().any(settings), "{early:?}");
+        for size in [1, 3] {
+            conn.send(Frame::settings_ack()).await;
+            let settings = conn.expect_settings().await;
+            assert_eq!(settings.number(2), size);
+        }
+        conn.send(Frame::settings_ack()).await;
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    let first = it.client.set_initial_window_size(1);
+    let second = it.client.set_initial_window_size(2);
+    let third = it.client.set_initial_window_size(3);
+    drop(second);
+    within("the first", first).await.unwrap();
+    within("the third", third).await.unwrap();
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_change_that_is_not_acknowledged_ends_the_connection() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        conn.barrier().await;
+        conn.answer(false);
+        conn.expect_settings().await;
+        let (_, code) = conn.expect_go_away().await;
+        assert_eq!(code, Reason::SETTINGS_TIMEOUT.into());
+        conn.expect_eof().await;
+    });
+    let it = connect_with(&peer, Builder::new().settings_timeout(2 * SHORT)).await;
+    within("the acknowledgment", it.ack).await.unwrap();
+    tokio::time::sleep(SHORT / 2).await;
+    let change = it.client.set_initial_window_size(1);
+    let kind = ErrorKind::SettingsTimeout;
+    fails(within("an error", change).await, kind, false);
+    fails(
+        within("the driver's end", it.driver).await.unwrap(),
+        kind,
+        false,
+    );
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_window_beyond_the_limit_is_refused() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let rest = conn.expect_eof().await;
+        assert!(rest.iter().all(|frame| frame.kind != kind::SETTINGS));
+    });
+    let mut it = connect(&peer).await;
+    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let change = it.client.set_initial_window_size(1 << 31);
+    fails(change.await, ErrorKind::InvalidRequest, false);
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn an_acknowledgment_too_many_is_the_peers_fault() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        conn.next_request().await;
+        conn.send(Frame::settings_ack()).await;
+        conn.expect_go_away().await;
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    fails(it.send(get("/")).await, ErrorKind::Protocol, false);
+    within("the acknowledgment", it.ack).await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn the_connections_end_fails_who_waits_for_an_acknowledgment() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake_without_ack(&[]).await;
+        conn.abort();
+    });
+    let it = connect(&peer).await;
+    let mut change = it.client.set_initial_window_size(1);
+    pending(&mut change).await;
+    let lost = ErrorKind::ConnectionLost;
+    fails(within("an error", it.ack).await, lost, false);
+    fails(within("an error", change).await, lost, false);
+    let late = it.client.set_initial_window_size(1);
+    fails(within("an error", late).await, lost, false);
+    peer.finish().await;
+}
+
+/// The window that the peer takes back, below zero, stops an upload and no more.
+#[tokio::test]
+async fn a_window_that_shrinks_during_an_upload_is_waited_out() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let request = conn.next_request().await;
+        conn.wait("DATA", |frame| frame.kind == kind::DATA).await;
+        conn.send(Frame::settings(&[(setting::INITIAL_WINDOW_SIZE, 0)]))
+            .await;
+        conn.barrier().await;
+        conn.send(Frame::window_update(request.stream, 200_000))
+            .await;
+        conn.send(Frame::window_update(0, 200_000)).await;
+        conn.wait("the end", Frame::ends_stream).await;
+        conn.respond(request.stream, 200, b"").await;
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    let parts = (0..100).map(|_| Step::Data(vec![0; 1000].into()));
+    let body = steps(parts.flat_map(|part| [Step::Yield, part]));
+    it.send(post("/", body)).await.unwrap();
+    it.close().await.unwrap();
+    peer.finish().await;
+}

@@ -1,0 +1,292 @@
+//! Request bodies.
+
+use bytes::Bytes;
+use completion_h2::client::Builder;
+use completion_h2::{ErrorKind, Reason};
+use http::HeaderMap;
+
+use crate::common::{
+    AnyBody, Step, chain, connect, connect_with, fails, full, get, post, read_all, steps,
+};
+use crate::support::{Frame, Peer, code, kind, setting, within};
+
+/// A server on h2 itself that sends each request's body and trailers back.
+async fn echo() -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((io, _)) = listener.accept().await {
+            tokio::spawn(serve(io));
+        }
+    });
+    addr
+}
+
+async fn serve(io: tokio::net::TcpStream) -> Result<(), h2::Error> {
+    let mut connection = h2::server::handshake(io).await?;
+    while let Some(request) = connection.accept().await {
+        let (request, mut respond) = request?;
+        tokio::spawn(async move {
+            let mut body = request.into_body();
+            let mut send = respond.send_response(http::Response::new(()), false)?;
+            while let Some(data) = body.data().await {
+                let mut data = data?;
+                body.flow_control().release_capacity(data.len())?;
+                while !data.is_empty() {
+                    send.reserve_capacity(data.len());
+                    let room = std::future::poll_fn(|cx| send.poll_capacity(cx)).await;
+                    let room = room.unwrap_or(Ok(0))?;
+                    let part = data.split_to(room.min(data.len()));
+                    send.send_data(part, false)?;
+                }
+            }
+            match body.trailers().await? {
+                Some(trailers) => send.send_trailers(trailers),
+                None => send.send_data(Bytes::new(), true),
+            }
+        });
+    }
+    Ok(())
+}
+
+async fn echoed(bodies: Vec<AnyBody>) -> Vec<(Vec<u8>, Option<HeaderMap>)> {
+    let addr = echo().await;
+    let io = tokio::net::TcpStream::connect(addr).await.unwrap();
+    let (client, driver) = Builder::new().handshake(io).await.unwrap();
+    let driver = tokio::spawn(driver);
+    let futures: Vec<_> = bodies
+        .into_iter()
+        .map(|body| client.request(post("/", body)))
+        .collect();
+    let mut readers = Vec::new();
+    for future in futures {
+        readers.push(tokio::spawn(async {
+            let response = within("a response", future).await.unwrap();
+            read_all(response).await.unwrap()
+        }));
+    }
+    let mut outputs = Vec::new();
+    for reader in readers {
+        outputs.push(reader.await.unwrap());
+    }
+    crate::common::idle(&client).await;
+    drop(client);
+    within("the driver's end", driver).await.unwrap().unwrap();
+    outputs
+}
+
+fn pattern(seed: usize, size: usize) -> Vec<u8> {
+    (0..size)
+        .map(|n| ((n * 31 + seed * 7) % 251) as u8)
+        .collect()
+}
+
+#[tokio::test]
+async fn bodies_of_all_sizes_come_back() {
+    let sizes = [0, 1, 16_383, 16_384, 16_385, 65_535, 65_536, 1_000_000];
+    let bodies = sizes.iter().map(|&size| full(pattern(size, size)));
+    let outputs = echoed(bodies.collect()).await;
+    for (size, (data, trailers)) in sizes.into_iter().zip(outputs) {
+        assert_eq!(data.len(), size);
+        assert!(data == pattern(size, size), "{size} bytes are others");
+        assert!(trailers.is_none());
+    }
+}
+
+#[tokio::test]
+async fn many_large_uploads_share_the_windows() {
+    let bodies = (0..30).map(|seed| {
+        let data = pattern(seed, 100_000);
+        let parts = data
+            .chunks(999)
+            .map(|part| Step::Data(part.to_vec().into()));
+        steps(parts.collect::<Vec<_>>())
+    });
+    let outputs = echoed(bodies.collect()).await;
+    for (seed, (data, _)) in outputs.into_iter().enumerate() {
+        assert!(data == pattern(seed, 100_000), "upload {seed} is another");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_of_pieces_with_pauses_and_trailers_comes_back() {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("sum", "3".parse().unwrap());
+    let body = steps([
+        Step::Yield,
+        Step::Data("a".into()),
+        Step::Data(Bytes::new()),
+        Step::Yield,
+        Step::Data("bc".into()),
+        Step::Yield,
+        Step::Trailers(trailers.clone()),
+    ]);
+    let only_trailers = steps([Step::Trailers(trailers.clone())]);
+    let nothing = steps([Step::Yield]);
+    let outputs = echoed(vec![body, only_trailers, nothing]).await;
+    assert_eq!(outputs[0], (b"abc".to_vec(), Some(trailers.clone())));
+    assert_eq!(outputs[1], (vec![], Some(trailers)));
+    assert_eq!(outputs[2], (vec![], None));
+}
+
+#[tokio::test]
+async fn a_body_that_knows_its_end_ends_the_stream_with_its_last_data() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let request = conn.next_request().await;
+        let data = conn.wait("DATA", |frame| frame.kind == kind::DATA).await;
+        assert_eq!(data.payload, b"all");
+        assert!(data.ends_stream());
+        conn.respond(request.stream, 200, b"").await;
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    it.send(post("/", full("all"))).await.unwrap();
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+/// The end needs no room: a peer that gives back its window only at the end must see it.
+#[tokio::test]
+async fn a_body_as_large_as_the_window_ends_without_more_room() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[(setting::INITIAL_WINDOW_SIZE, 5)]).await;
+        let request = conn.next_request().await;
+        let mut size = 0;
+        loop {
+            let data = conn.wait("DATA", |frame| frame.kind == kind::DATA).await;
+            size += data.payload.len();
+            if data.ends_stream() {
+                break;
+            }
+        }
+        assert_eq!(size, 5);
+        conn.respond(request.stream, 200, b"").await;
+        conn.expect_eof().await;
+    });
+    let mut it = connect(&peer).await;
+    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let body = steps([Step::Data("12345".into()), Step::Yield]);
+    it.send(post("/", body)).await.unwrap();
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_failing_body_fails_its_request_with_its_cause_and_resets() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let request = conn.next_request().await;
+        assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
+        let next = conn.next_request().await;
+        conn.respond(next.stream, 200, b"").await;
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    let body = steps([Step::Data("x".into()), Step::Fail("disk is gone")]);
+    let error = fails(it.send(post("/", body)).await, ErrorKind::Body, false);
+    assert!(chain(&error).contains("disk is gone"), "{}", chain(&error));
+    it.send(get("/next")).await.unwrap();
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_body_that_fails_after_the_response_came_cuts_the_response_off() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let request = conn.next_request().await;
+        conn.respond_headers(request.stream, 200, &[], false).await;
+        assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    let (tell, told) = tokio::sync::oneshot::channel::<()>();
+    let body = http_body_util::StreamBody::new(Once(told));
+    let body = http_body_util::BodyExt::boxed(body);
+    let response = it.send(post("/", body)).await.unwrap();
+    drop(tell);
+    let error = fails(read_all(response).await, ErrorKind::Body, false);
+    assert!(
+        chain(&error).contains("channel closed"),
+        "{}",
+        chain(&error)
+    );
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+/// A stream that fails when its channel is dropped.
+struct Once(tokio::sync::oneshot::Receiver<()>);
+
+impl futures_lite::Stream for Once {
+    type Item = Result<http_body::Frame<Bytes>, crate::common::BoxError>;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        let told = std::task::ready!(std::pin::Pin::new(&mut self.0).poll(cx));
+        std::task::Poll::Ready(told.err().map(|error| Err(error.into())))
+    }
+}
+
+#[tokio::test]
+async fn a_reset_stops_an_upload() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let request = conn.next_request().await;
+        conn.wait("DATA", |frame| frame.kind == kind::DATA).await;
+        conn.send(Frame::rst(request.stream, code::CANCEL)).await;
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    let body = steps([Step::Data("x".into()), Step::Hang]);
+    let error = fails(it.send(post("/", body)).await, ErrorKind::Reset, false);
+    assert_eq!(error.reason(), Some(Reason::CANCEL));
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_response_may_come_and_end_before_the_upload_does() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
+            .await;
+        let request = conn.next_request().await;
+        conn.respond(request.stream, 200, b"early").await;
+        let (body, _) = conn.body(request.stream).await;
+        assert_eq!(body.len(), 100_000);
+        let next = conn.next_request().await;
+        conn.respond(next.stream, 200, b"").await;
+        conn.expect_eof().await;
+    });
+    let it = connect_with(&peer, Builder::new()).await;
+    let response = it.send(post("/", full(vec![1; 100_000]))).await.unwrap();
+    assert_eq!(read_all(response).await.unwrap().0, b"early");
+    it.send(get("/next")).await.unwrap();
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn forbidden_trailers_fail_the_request() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let request = conn.next_request().await;
+        assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
+        conn.expect_eof().await;
+    });
+    let mut it = connect(&peer).await;
+    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let mut trailers = HeaderMap::new();
+    trailers.insert("connection", "close".parse().unwrap());
+    let body = steps([Step::Data("x".into()), Step::Trailers(trailers)]);
+    fails(
+        it.send(post("/", body)).await,
+        ErrorKind::InvalidRequest,
+        false,
+    );
+    it.close().await.unwrap();
+    peer.finish().await;
+}
