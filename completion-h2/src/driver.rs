@@ -27,6 +27,7 @@
 //! | what happens | what is done |
 //! |---|---|
 //! | the peer sent GOAWAY | waiting requests fail, retry-safe; streams go on (h2 fails those above last-stream-id) |
+//! | writing fails | no more streams are opened; the connection is read to its end ([`salvage`](crate::salvage)) |
 //! | h2's connection is over | what arrived is delivered, everything else fails with the cause |
 //! | SETTINGS was not acknowledged in time | everything fails; the tap writes GOAWAY(SETTINGS_TIMEOUT) |
 //! | no handles, nothing waiting, no stream | h2 says GOAWAY(NO_ERROR) and closes |
@@ -52,6 +53,7 @@ use crate::client::builder::Options;
 use crate::error::{BoxError, Error};
 use crate::link::{ConnectionWaker, Link, MAX_STREAMS};
 use crate::queue::Acks;
+use crate::salvage::{Salvage, SalvageHandle};
 use crate::tap::{Tap, TapHandle};
 use crate::timer::{Timer, TokioTimer};
 use ack::{Ack, Observed};
@@ -75,6 +77,9 @@ pub(crate) const BEFORE_SETTINGS: usize = 100;
 /// How long closing may take.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// The transport as h2 sees it.
+type Transport<IO> = Tap<Salvage<IO>>;
+
 /// Runs one connection. A future that somebody has to poll: spawn it on an executor, or await it beside other work.
 ///
 /// Made by [`Builder::handshake`](crate::client::Builder::handshake). It needs nothing from its executor but to be polled
@@ -97,10 +102,13 @@ pub struct Driver<IO, B: Body, T: Timer = TokioTimer> {
     ack: Ack,
     first_ack: Option<SettingsAck>,
     tap: TapHandle,
+    salvage: SalvageHandle,
+    /// Writing has failed; until when there may be something to read.
+    broken_until: Option<Instant>,
     /// Empty when the driver says goodbye.
     send: Option<SendRequest<Piece<B::Data>>>,
     /// Empty when it is over.
-    connection: Option<Connection<Tap<IO>, Piece<B::Data>>>,
+    connection: Option<Connection<Transport<IO>, Piece<B::Data>>>,
     waker: Waker,
     max_streams: usize,
     draining: bool,
@@ -119,8 +127,9 @@ struct Closing {
 /// A transport after the handshake.
 pub(crate) struct Shaken<IO, D: bytes::Buf> {
     tap: TapHandle,
+    salvage: SalvageHandle,
     send: SendRequest<Piece<D>>,
-    connection: Connection<Tap<IO>, Piece<D>>,
+    connection: Connection<Transport<IO>, Piece<D>>,
     ack: Ack,
     first_ack: SettingsAck,
 }
@@ -136,6 +145,7 @@ where
     IO: AsyncRead + AsyncWrite + Unpin,
     D: bytes::Buf,
 {
+    let (io, salvage) = Salvage::new(io);
     let (io, tap) = Tap::new(io);
     // Before any byte of SETTINGS is written.
     let (ack, completion) = Ack::new(acks, options.settings_timeout);
@@ -143,6 +153,7 @@ where
     let (send, connection) = shaken.map_err(Error::lost)?;
     Ok(Shaken {
         tap,
+        salvage,
         send,
         connection,
         ack,
@@ -173,6 +184,7 @@ where
     ) -> Self {
         let link = Arc::clone(&intake.shared.link);
         link.set_tap(shaken.tap.clone());
+        shaken.salvage.enable();
         // The intake may have taken this event already.
         link.tell_connection();
         Self {
@@ -182,6 +194,8 @@ where
             ack: shaken.ack,
             first_ack: Some(shaken.first_ack),
             tap: shaken.tap,
+            salvage: shaken.salvage,
+            broken_until: None,
             send: Some(shaken.send),
             connection: Some(shaken.connection),
             waker: Waker::from(Arc::new(ConnectionWaker(link))),
@@ -244,6 +258,11 @@ where
             }
             return;
         }
+        if self.broken_until.is_some_and(|until| until <= now) {
+            let cause = Error::of_writing(self.salvage.take_error(), &self.link);
+            self.finish_with(cause, false);
+            return;
+        }
         if self.ack.is_overdue(now) {
             self.give_up();
             return;
@@ -251,7 +270,11 @@ where
         self.intake.expire(now);
         self.streams.expire(now);
         self.intake.rearm();
-        let rest = [self.streams.earliest(), self.ack.deadline()];
+        let rest = [
+            self.streams.earliest(),
+            self.ack.deadline(),
+            self.broken_until,
+        ];
         if let Some(deadline) = rest.into_iter().flatten().min() {
             self.intake.alarm.arm(deadline);
         }
@@ -269,6 +292,10 @@ where
         let Some(send) = &mut self.send else {
             return;
         };
+        if self.broken_until.is_some() {
+            // What is not sent is safe to send elsewhere.
+            return;
+        }
         let limit = self.max_streams.min(send.current_max_send_streams());
         for _ in 0..OPENINGS {
             if self.streams.len() >= limit {
@@ -322,9 +349,17 @@ where
             self.hand_settings();
         }
         if let Poll::Ready(result) = ended {
-            self.connection = None;
             self.finish(result.err());
-        } else if !self.draining && self.tap.go_away().is_some() {
+            return;
+        }
+        if self.broken_until.is_none() && self.salvage.is_broken() {
+            self.link.mark_spent();
+            let now = self.intake.alarm.now();
+            let until = now.checked_add(GRACE).unwrap_or(now);
+            self.intake.alarm.arm(until);
+            self.broken_until = Some(until);
+        }
+        if !self.draining && self.tap.go_away().is_some() {
             self.draining = true;
             self.link.mark_draining();
             self.refuse_waiting();
@@ -359,15 +394,20 @@ where
 
     /// The connection is over: `error` is h2's last word.
     fn finish(&mut self, error: Option<h2::Error>) {
-        if self.closing.is_some() {
-            self.finish_closing();
-            return;
-        }
         let graceful = match (&error, self.tap.go_away()) {
             (None, Some(received)) => Reason::from(received.code) == Reason::NO_ERROR,
             _ => false,
         };
         let cause = Error::of_connection(error, &self.link);
+        self.finish_with(cause, graceful);
+    }
+
+    fn finish_with(&mut self, cause: Error, graceful: bool) {
+        self.connection = None;
+        if self.closing.is_some() {
+            self.finish_closing();
+            return;
+        }
         let cause = self.end(cause);
         self.result = Some(if graceful { Ok(()) } else { Err(cause) });
     }

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use h2::Reason;
@@ -147,13 +148,26 @@ impl Error {
             (Some(error), _) if error.is_go_away() && !error.is_remote() => Self::protocol(error),
             (error, Some(received)) => Self::go_away(received).because(Cause {
                 received,
-                then: error,
+                then: error.map(Into::into),
             }),
             (Some(error), None) if error.is_io() => Self::lost(error),
             (Some(error), None) => Self::protocol(error),
             (None, None) => {
                 Self::new(ErrorKind::ConnectionLost).saying("the peer closed the connection")
             }
+        }
+    }
+
+    /// Writing failed, and nothing more came to be read.
+    pub(crate) fn of_writing(error: Option<io::Error>, link: &Link) -> Self {
+        if let Some(received) = link.go_away() {
+            let then = error.map(Into::into);
+            return Self::go_away(received).because(Cause { received, then });
+        }
+        let lost = Self::new(ErrorKind::ConnectionLost);
+        match error {
+            Some(error) => lost.because(error),
+            None => lost,
         }
     }
 
@@ -184,7 +198,7 @@ impl Error {
             Some(received) if error.is_go_away() && error.is_remote() => Self::go_away(received)
                 .because(Cause {
                     received,
-                    then: Some(error),
+                    then: Some(error.into()),
                 }),
             _ => Self::of_connection(Some(error), link).retriable(false),
         }
@@ -346,7 +360,7 @@ impl StdError for Error {
 #[derive(Debug)]
 struct Cause {
     received: GoAway,
-    then: Option<h2::Error>,
+    then: Option<BoxError>,
 }
 
 impl fmt::Display for Cause {
@@ -365,7 +379,7 @@ impl fmt::Display for Cause {
 
 impl StdError for Cause {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        let then = self.then.as_ref()?;
+        let then = self.then.as_deref()?;
         Some(then)
     }
 }

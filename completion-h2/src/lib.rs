@@ -75,6 +75,7 @@ mod driver;
 mod error;
 mod link;
 mod queue;
+mod salvage;
 mod settings;
 mod tap;
 mod timer;

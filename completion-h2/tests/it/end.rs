@@ -371,3 +371,110 @@ async fn a_waker_that_panics_takes_the_driver_down_and_nothing_hangs() {
     assert_eq!(it.client.pool_stats().in_use, 0);
     peer.finish().await;
 }
+
+/// The peer goes away and closes while the client still sends, which resets the connection: what was answered, and what the
+/// GOAWAY says, is read although no more can be written.
+#[tokio::test]
+async fn what_the_peer_said_last_is_heard_although_writing_fails() {
+    /// Reads in peace; writing fails from some moment on.
+    struct Unwritable {
+        io: tokio::net::TcpStream,
+        broken: Arc<std::sync::atomic::AtomicBool>,
+    }
+    impl tokio::io::AsyncRead for Unwritable {
+        fn poll_read(
+            mut self: std::pin::Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut tokio::io::ReadBuf<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            std::pin::Pin::new(&mut self.io).poll_read(cx, buf)
+        }
+    }
+    impl tokio::io::AsyncWrite for Unwritable {
+        fn poll_write(
+            mut self: std::pin::Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &[u8],
+        ) -> Poll<std::io::Result<usize>> {
+            if self.broken.load(std::sync::atomic::Ordering::SeqCst) {
+                return Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into()));
+            }
+            std::pin::Pin::new(&mut self.io).poll_write(cx, buf)
+        }
+        fn poll_flush(
+            mut self: std::pin::Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            std::pin::Pin::new(&mut self.io).poll_flush(cx)
+        }
+        fn poll_shutdown(
+            mut self: std::pin::Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            std::pin::Pin::new(&mut self.io).poll_shutdown(cx)
+        }
+    }
+
+    for says in [Some(true), Some(false), None] {
+        let peer = Peer::start(async move |mut conn| {
+            conn.handshake(&[]).await;
+            conn.next_request().await;
+            conn.next_request().await;
+            conn.next_request().await;
+            // The third is on its way only to the transport; the first is answered, the second not, the third not processed.
+            if let Some(ends) = says {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                conn.respond(1, 200, b"answered").await;
+                conn.send(crate::support::Frame::go_away(3, code::NO_ERROR, b""))
+                    .await;
+                if ends {
+                    conn.shutdown().await;
+                }
+            }
+            conn.expect_eof().await;
+        });
+        let broken = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let io = Unwritable {
+            io: crate::common::dial(&peer).await,
+            broken: Arc::clone(&broken),
+        };
+        let (client, driver) = Builder::new().handshake(io).await.unwrap();
+        let driver = tokio::spawn(driver);
+        let mut answered = client.request(get("/1"));
+        let mut lost = client.request(get("/2"));
+        let mut unprocessed = client.request(get("/3"));
+        pending(&mut answered).await;
+        pending(&mut lost).await;
+        pending(&mut unprocessed).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        broken.store(true, std::sync::atomic::Ordering::SeqCst);
+        // This one makes it write; it never leaves.
+        let never = client.request(get("/4"));
+        let unsent = async {
+            while !client.is_unusable() {
+                tokio::task::yield_now().await;
+            }
+            client.request(get("/5")).await
+        };
+        let unsent = within("an error", unsent);
+        let kind = match says {
+            Some(_) => {
+                let response = within("a response", answered).await.unwrap();
+                assert_eq!(read(response).await.unwrap(), b"answered");
+                ErrorKind::GoAway
+            }
+            None => {
+                let lost = within("an error", answered).await;
+                fails(lost, ErrorKind::ConnectionLost, false).kind()
+            }
+        };
+        fails(unsent.await, kind, true);
+        fails(within("an error", lost).await, kind, false);
+        fails(within("an error", unprocessed).await, kind, says.is_some());
+        fails(within("an error", never).await, kind, says.is_some());
+        assert_eq!(client.pool_stats().in_use, 0);
+        let error = fails(within("the end", driver).await.unwrap(), kind, false);
+        assert!(chain(&error).contains("broken pipe"), "{}", chain(&error));
+        peer.finish().await;
+    }
+}
