@@ -110,6 +110,7 @@ pub struct Driver<IO, B: Body, T: Timer = TokioTimer> {
     /// Empty when it is over.
     connection: Option<Connection<Transport<IO>, Piece<B::Data>>>,
     waker: Waker,
+    reset_budget: u32,
     max_streams: usize,
     draining: bool,
     /// A SETTINGS change is to be tried after the next poll of h2's connection.
@@ -188,7 +189,7 @@ where
         // The intake may have taken this event already.
         link.tell_connection();
         Self {
-            streams: Streams::new(Arc::clone(&link), options.reset_budget),
+            streams: Streams::new(Arc::clone(&link)),
             link: Arc::clone(&link),
             intake,
             ack: shaken.ack,
@@ -199,6 +200,7 @@ where
             send: Some(shaken.send),
             connection: Some(shaken.connection),
             waker: Waker::from(Arc::new(ConnectionWaker(link))),
+            reset_budget: options.reset_budget,
             max_streams: options.max_streams.min(MAX_STREAMS),
             draining: false,
             settings_wait: false,
@@ -358,6 +360,9 @@ where
             let until = now.checked_add(GRACE).unwrap_or(now);
             self.intake.alarm.arm(until);
             self.broken_until = Some(until);
+        }
+        if self.tap.resets_written() >= self.reset_budget {
+            self.link.mark_spent();
         }
         if !self.draining && self.tap.go_away().is_some() {
             self.draining = true;

@@ -71,6 +71,7 @@ const SENT: u8 = 1 << 3;
 #[derive(Debug, Default)]
 struct Shared {
     settings_written: AtomicU32,
+    resets_written: AtomicU32,
     settings_acked: AtomicU32,
     flags: AtomicU8,
     rare: Mutex<Rare>,
@@ -110,6 +111,13 @@ impl TapHandle {
         // ORDERING: Relaxed. The number is all there is to learn; in the driver's own task program order makes it exact,
         // elsewhere it may lag.
         self.0.settings_written.load(Ordering::Relaxed)
+    }
+
+    /// How many RST_STREAM the transport has accepted: also those that h2 answers late frames with, of which it tells
+    /// nobody. Wraps at 2^32.
+    pub(crate) fn resets_written(&self) -> u32 {
+        // ORDERING: Relaxed, as in `settings_written`.
+        self.0.resets_written.load(Ordering::Relaxed)
     }
 
     /// How many SETTINGS acknowledgments were read. Wraps at 2^32.
@@ -273,14 +281,20 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Tap<IO> {
 
     /// Follows bytes that the transport has accepted.
     fn wrote(&mut self, bytes: &[u8]) {
-        let written = &self.shared.settings_written;
+        let shared = &self.shared;
         self.outbound.feed(bytes, |event| {
-            if let Event::End(head) = event
-                && head.is_settings()
-            {
-                // ORDERING: Relaxed. Nothing else is published with the number; the tap is its only writer.
-                written.fetch_add(1, Ordering::Relaxed);
-            }
+            let Event::End(head) = event else {
+                return;
+            };
+            let written = if head.is_settings() {
+                &shared.settings_written
+            } else if head.is_reset() {
+                &shared.resets_written
+            } else {
+                return;
+            };
+            // ORDERING: Relaxed. Nothing else is published with the number; the tap is its only writer.
+            written.fetch_add(1, Ordering::Relaxed);
         });
     }
 

@@ -96,7 +96,9 @@ impl<T: Timer> Builder<T> {
     pub fn with_timer(timer: T) -> Self {
         let mut h2 = h2::client::Builder::new();
         h2.enable_push(false)
-            .initial_max_send_streams(driver::BEFORE_SETTINGS);
+            .initial_max_send_streams(driver::BEFORE_SETTINGS)
+            // h2 answers frames that are late for a stream it has forgotten with another RST_STREAM.
+            .max_concurrent_reset_streams(MAX_STREAMS);
         Self {
             h2,
             options: Options {

@@ -34,9 +34,6 @@ pub(crate) struct Streams<B: Body> {
     link: Arc<Link>,
     places: Vec<Place<B>>,
     free: Vec<usize>,
-    /// Streams that were reset from this side, in the connection's life.
-    resets: u32,
-    budget: u32,
 }
 
 struct Place<B: Body> {
@@ -82,13 +79,11 @@ impl<B: Body> Stream<B> {
 }
 
 impl<B: Body> Streams<B> {
-    pub(crate) fn new(link: Arc<Link>, budget: u32) -> Self {
+    pub(crate) fn new(link: Arc<Link>) -> Self {
         Self {
             link,
             places: Vec::new(),
             free: Vec::new(),
-            resets: 0,
-            budget,
         }
     }
 
@@ -118,10 +113,7 @@ impl<B: Body> Streams<B> {
         match place.slot.take_left() {
             None => place.slot.wake_body(),
             Some(Left::Ended) => stream.receiving = false,
-            Some(Left::Early) => {
-                self.remove(index);
-                self.count_reset();
-            }
+            Some(Left::Early) => self.remove(index),
         }
     }
 
@@ -141,7 +133,6 @@ impl<B: Body> Streams<B> {
             Poll::Ready(Ok(response)) => self.deliver(index, response),
             Poll::Ready(Err(error)) => {
                 let id = stream.send.stream_id().as_u32();
-                let ours = error.is_reset() && error.is_library();
                 let error = Error::of_request(error, &self.link, id);
                 let returned = if error.is_retry_safe() {
                     stream.take_body()
@@ -150,9 +141,6 @@ impl<B: Body> Streams<B> {
                 };
                 let completer = stream.completer.take();
                 self.remove(index);
-                if ours {
-                    self.count_reset();
-                }
                 if let Some(completer) = completer {
                     let _ = completer.fail(Failure::new(error, returned));
                 }
@@ -204,7 +192,6 @@ impl<B: Body> Streams<B> {
         stream.send.send_reset(Reason::CANCEL);
         let completer = stream.completer.take();
         drop(stream);
-        self.count_reset();
         if let Some(slot) = orphan {
             slot.fail(error.clone());
         }
@@ -221,7 +208,6 @@ impl<B: Body> Streams<B> {
                 && completer.is_closed()
             {
                 self.remove(index);
-                self.count_reset();
             }
         }
     }
@@ -274,13 +260,6 @@ impl<B: Body> Streams<B> {
     fn remove(&mut self, index: usize) {
         self.places[index].stream = None;
         self.free.push(index);
-    }
-
-    fn count_reset(&mut self) {
-        self.resets = self.resets.saturating_add(1);
-        if self.resets >= self.budget {
-            self.link.mark_spent();
-        }
     }
 }
 

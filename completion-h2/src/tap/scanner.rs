@@ -14,6 +14,7 @@ pub(super) const PREFACE: usize = 24;
 /// Frame types that the tap cares about.
 pub(super) mod kind {
     pub(crate) const HEADERS: u8 = 1;
+    pub(crate) const RST_STREAM: u8 = 3;
     pub(crate) const SETTINGS: u8 = 4;
     pub(crate) const PUSH_PROMISE: u8 = 5;
     pub(crate) const GOAWAY: u8 = 7;
@@ -48,6 +49,11 @@ impl Head {
     /// A SETTINGS frame that carries parameters, and so asks for an acknowledgment.
     pub(super) fn is_settings(&self) -> bool {
         self.kind == kind::SETTINGS && self.stream == 0 && self.flags & ACK == 0
+    }
+
+    /// The end of one stream by force.
+    pub(super) fn is_reset(&self) -> bool {
+        self.kind == kind::RST_STREAM
     }
 
     /// A well-formed acknowledgment: one with a payload is a connection error, for h2 to raise.
