@@ -331,7 +331,8 @@ where
     /// Fails what waits, because the peer went away.
     fn refuse_waiting(&mut self) {
         if let Some(received) = self.tap.go_away() {
-            self.intake.fail_waiting(&Error::going_away(received));
+            let error = self.link.farewell(received, || None).retriable(true);
+            self.intake.fail_waiting(&error);
         }
     }
 

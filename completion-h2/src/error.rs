@@ -37,12 +37,13 @@ pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 #[derive(Clone)]
 pub struct Error {
     repr: Arc<Repr>,
+    /// Beside the shared part, as it differs between requests that one event ended.
+    retry_safe: bool,
 }
 
 #[derive(Clone)]
 struct Repr {
     kind: ErrorKind,
-    retry_safe: bool,
     reason: Option<Reason>,
     what: Option<&'static str>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
@@ -83,11 +84,11 @@ impl Error {
         Self {
             repr: Arc::new(Repr {
                 kind,
-                retry_safe: false,
                 reason: None,
                 what: None,
                 source: None,
             }),
+            retry_safe: false,
         }
     }
 
@@ -110,11 +111,9 @@ impl Error {
     }
 
     /// The same error with another answer to [`is_retry_safe`](Self::is_retry_safe).
-    pub(crate) fn retriable(self, retry_safe: bool) -> Self {
-        if self.repr.retry_safe == retry_safe {
-            return self;
-        }
-        self.with(|repr| repr.retry_safe = retry_safe)
+    pub(crate) fn retriable(mut self, retry_safe: bool) -> Self {
+        self.retry_safe = retry_safe;
+        self
     }
 
     pub(crate) fn timeout() -> Self {
@@ -125,18 +124,11 @@ impl Error {
         Self::new(ErrorKind::Abandoned).saying(what)
     }
 
-    fn go_away(received: GoAway) -> Self {
-        Self::new(ErrorKind::GoAway).reasoned(Some(Reason::from(received.code)))
-    }
-
-    /// The peer sent GOAWAY, so that a request was never sent.
-    pub(crate) fn going_away(received: GoAway) -> Self {
-        Self::go_away(received)
-            .because(Cause {
-                received,
-                then: None,
-            })
-            .retriable(true)
+    /// The peer sent GOAWAY; `then` is what h2 or the transport said of it.
+    pub(crate) fn go_away(received: GoAway, then: Option<BoxError>) -> Self {
+        Self::new(ErrorKind::GoAway)
+            .reasoned(Some(Reason::from(received.code)))
+            .because(Cause { received, then })
     }
 
     /// What ended the connection: `ended` is what h2's connection returned.
@@ -146,10 +138,7 @@ impl Error {
         }
         match (ended, link.go_away()) {
             (Some(error), _) if error.is_go_away() && !error.is_remote() => Self::protocol(error),
-            (error, Some(received)) => Self::go_away(received).because(Cause {
-                received,
-                then: error.map(Into::into),
-            }),
+            (error, Some(received)) => Self::go_away(received, error.map(Into::into)),
             (Some(error), None) if error.is_io() => Self::lost(error),
             (Some(error), None) => Self::protocol(error),
             (None, None) => {
@@ -161,8 +150,7 @@ impl Error {
     /// Writing failed, and nothing more came to be read.
     pub(crate) fn of_writing(error: Option<io::Error>, link: &Link) -> Self {
         if let Some(received) = link.go_away() {
-            let then = error.map(Into::into);
-            return Self::go_away(received).because(Cause { received, then });
+            return Self::go_away(received, error.map(Into::into));
         }
         let lost = Self::new(ErrorKind::ConnectionLost);
         match error {
@@ -195,11 +183,9 @@ impl Error {
             };
         }
         match link.go_away() {
-            Some(received) if error.is_go_away() && error.is_remote() => Self::go_away(received)
-                .because(Cause {
-                    received,
-                    then: Some(error.into()),
-                }),
+            Some(received) if error.is_go_away() && error.is_remote() => {
+                link.farewell(received, || Some(error.into()))
+            }
             _ => Self::of_connection(Some(error), link).retriable(false),
         }
     }
@@ -245,7 +231,7 @@ impl Error {
     /// of a response body is never retry-safe.
     #[must_use]
     pub fn is_retry_safe(&self) -> bool {
-        self.repr.retry_safe
+        self.retry_safe
     }
 
     /// Whether the peer reset the stream, also by refusing it.
@@ -335,7 +321,7 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Error");
         debug.field("kind", &self.repr.kind);
-        debug.field("retry_safe", &self.repr.retry_safe);
+        debug.field("retry_safe", &self.retry_safe);
         if let Some(reason) = &self.repr.reason {
             debug.field("reason", reason);
         }

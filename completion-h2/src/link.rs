@@ -40,7 +40,7 @@ use std::task::{Wake, Waker};
 
 use atomic_waker::AtomicWaker;
 
-use crate::error::Error;
+use crate::error::{BoxError, Error};
 use crate::tap::{GoAway, TapHandle};
 
 /// Words in the ready bitmap; each has a bit in the low part of the scheduling word.
@@ -68,6 +68,9 @@ pub(crate) struct Link {
     task: AtomicWaker,
     tap: OnceLock<TapHandle>,
     cause: OnceLock<Cause>,
+    /// The first GOAWAY, as the error that all requests share which it ends: there may be many, and servers such as nginx
+    /// end every connection so.
+    farewell: OnceLock<(GoAway, Error)>,
 }
 
 /// Why the connection ended.
@@ -121,6 +124,7 @@ impl Link {
             task: AtomicWaker::new(),
             tap: OnceLock::new(),
             cause: OnceLock::new(),
+            farewell: OnceLock::new(),
         })
     }
 
@@ -188,7 +192,8 @@ impl Link {
         if marks & CLOSED != 0 {
             self.cause().map(|cause| cause.retriable(true))
         } else if marks & DRAINING != 0 {
-            self.go_away().map(Error::going_away)
+            let received = self.go_away()?;
+            Some(self.farewell(received, || None).retriable(true))
         } else {
             None
         }
@@ -212,6 +217,25 @@ impl Link {
     /// The last GOAWAY received.
     pub(crate) fn go_away(&self) -> Option<GoAway> {
         self.tap.get()?.go_away()
+    }
+
+    /// The error of a request that this GOAWAY ended.
+    pub(crate) fn farewell(
+        &self,
+        received: GoAway,
+        then: impl FnOnce() -> Option<BoxError>,
+    ) -> Error {
+        match self.farewell.get() {
+            Some((first, error)) if *first == received => error.clone(),
+            known => {
+                let error = Error::go_away(received, then());
+                if known.is_none() {
+                    // Somebody else may have been faster; then theirs is as good.
+                    let _ = self.farewell.set((received, error.clone()));
+                }
+                error
+            }
+        }
     }
 
     /// Calls `h2` such that wakers which h2 calls under its lock do not wake the driver's task there, but afterwards.

@@ -73,7 +73,7 @@ fn a_boxed_body_of_any_kind_will_do() {
 #[test]
 fn sizes() {
     let word = size_of::<usize>();
-    assert_eq!(size_of::<Error>(), word);
+    assert_eq!(size_of::<Error>(), 2 * word);
     assert!(size_of::<Client<Body>>() <= 4 * word);
     let request = size_of::<http::Request<Empty<Bytes>>>();
     assert!(size_of::<ResponseFuture<Empty<Bytes>>>() <= request + 8 * word);
