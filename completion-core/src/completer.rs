@@ -36,6 +36,9 @@ pub struct Completer<'a, T, E> {
     source: PhantomData<&'a ()>,
 }
 
+// A pointer to the slot: nothing in the handle itself is pinned.
+impl<T, E> Unpin for Completer<'_, T, E> {}
+
 // SAFETY: the handle moves a `T` or an `E` to another thread, and shares neither.
 unsafe impl<T: Send, E: Send> Send for Completer<'_, T, E> {}
 // SAFETY: by reference it only reads the atomic state word.

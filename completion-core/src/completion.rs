@@ -14,7 +14,8 @@ use crate::round::SlotRef;
 ///
 /// A future of `Result<T, CompletionError<E>>`. The poll that returns the outcome also resets the
 /// source, or returns it to its pool: by the time the caller sees the value, the source can serve the
-/// next round.
+/// next round. (With one exception: a round that was polled with hundreds of different wakers may have to
+/// wait until the producer's call has returned.)
 ///
 /// Any executor will do. Only the waker of the last poll is woken; a waker is cloned once and kept for
 /// as long as it wakes the same task.

@@ -68,7 +68,7 @@ impl<E: Error + 'static> Error for CompletionError<E> {
 pub enum Rejection {
     /// The [`Completion`](crate::Completion) was dropped: nobody waits.
     Closed,
-    /// Another producer of the same round was first.
+    /// Another producer of the same round was first, or is just writing its payload.
     Lost,
     /// The token names a round that is over, or none at all.
     Stale,
@@ -152,7 +152,7 @@ impl<P> Error for Rejected<P> {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BeginError {
-    /// A handle of the current round is still about.
+    /// A handle of the current round is still about, or a call that consumed one is just returning.
     Lent,
     /// Every version is used up; see [Versions](crate#versions).
     Retired,
@@ -171,6 +171,8 @@ impl Error for BeginError {}
 
 /// A completer that cannot become a token: its round overflowed the pool, so its memory is freed at
 /// the end, and a token that outlives it would point nowhere.
+///
+/// It holds the completer: to drop the error, as `?` may, is to abandon the round.
 pub struct NoToken<C> {
     completer: C,
 }

@@ -29,8 +29,13 @@ use crate::shard::{self, Owner, Shard};
 /// memory is freed when the last handle is dropped *and* the last source is home. A round whose handle
 /// was [forgotten](core::mem::forget) keeps its source out, and the memory with it.
 ///
-/// Rent, return and every operation on a round are lock-free. Free sources are found by bits sharded
-/// over cache lines, and threads start at different ones.
+/// Only a handle can act by [token](crate::Token). Keep one for as long as tokens are out: when the last
+/// handle is gone, nobody is left to complete a shared round, and its waiter waits for ever.
+///
+/// Rent, return and every operation on a round are lock-free, except that a round beyond the capacity
+/// calls the allocator at both ends, and so does whoever is last of a pool. Free sources are found by
+/// bits sharded over cache lines, and threads start at different ones; a rent from an exhausted pool
+/// looks at all of them.
 ///
 /// The counterpart of .NET's `ObjectPool<T>` of `ManualResetValueTaskSourceCore<T>`.
 ///
@@ -68,8 +73,8 @@ struct Inner<T, E> {
     stale: AtomicUsize,
 }
 
-/// A slot on cache lines of its own.
-#[repr(align(64))]
+/// A slot on cache lines of its own, and at their beginning.
+#[repr(C, align(64))]
 struct Padded<T, E>(Slot<T, E>);
 
 // SAFETY: a handle creates rounds, whose values and errors move between threads.
@@ -278,7 +283,8 @@ impl<T, E> Pool<T, E> {
 
     /// What the round that `token` names has come to.
     ///
-    /// A peer may move it on before the answer is read; only *stale* is final.
+    /// A peer may move it on before the answer is read; only *stale* is final, for a token that was given
+    /// out.
     #[must_use]
     pub fn status(&self, token: Token) -> Status {
         SlotRef::status_named(self.named(token), token)
@@ -404,6 +410,8 @@ impl<T, E> fmt::Debug for Pool<T, E> {
 }
 
 /// What a [`Pool`] has done so far; see [`Pool::stats`].
+///
+/// Counters wrap: per source at 2^32 on 32-bit targets, in practice never on others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct PoolStats {
@@ -411,15 +419,15 @@ pub struct PoolStats {
     pub capacity: usize,
     /// Sources out just now. Rounds that overflowed are not among them.
     pub in_use: usize,
-    /// How many sources were ever out: an upper bound of how many were out at once. A shard rents its
-    /// lowest free source, so it is exact per shard.
+    /// How many sources were ever out: an upper bound of how many were out at once, and near it, as a
+    /// shard rents its lowest free source.
     pub high_water: usize,
-    /// Rounds begun on pooled sources. On 32-bit targets a source counts modulo 2^32.
+    /// Rounds begun on pooled sources.
     pub rented: u64,
     /// Rounds over on pooled sources.
     pub returned: u64,
     /// Rounds begun outside the pool because it was exhausted.
     pub overflowed: u64,
-    /// Calls by a token whose round was over, or that never named one.
+    /// Calls to complete, fail or cancel by a token whose round was over, or that never named one.
     pub stale: u64,
 }

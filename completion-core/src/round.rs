@@ -208,13 +208,11 @@ impl<T, E> SlotRef<T, E> {
                 Ordering::Acquire,
             ) {
                 Ok(()) => {
-                    if let Some(copied) = copied {
-                        let waker = match word.wake() {
-                            Wake::TakeThenLeave => self.take_waker_and_leave(),
-                            // SAFETY: the exchange found the generation that was copied, and took it.
-                            Wake::Copied | Wake::Nobody => unsafe { copied.into_waker() },
-                        };
-                        waker.wake();
+                    match (word.wake(), copied) {
+                        (Wake::Nobody, _) | (Wake::Copied, None) => {}
+                        // SAFETY: the exchange found the generation that was copied, and took it.
+                        (Wake::Copied, Some(copied)) => unsafe { copied.into_waker() }.wake(),
+                        (Wake::TakeThenLeave, _) => self.take_waker_and_leave().wake(),
                     }
                     return Ok(());
                 }
@@ -338,6 +336,8 @@ impl<T, E> SlotRef<T, E> {
     fn refusal(word: Word, token: Token) -> Option<Rejection> {
         if !word.is_round_of(token.version()) {
             Some(Rejection::Stale)
+        } else if word.is_deserted() {
+            Some(Rejection::Closed)
         } else if !word.is_open() {
             Some(Rejection::Lost)
         } else {

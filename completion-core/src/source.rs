@@ -194,7 +194,8 @@ impl<T, E> CompletionSource<T, E> {
 
     /// What the round that `token` names has come to.
     ///
-    /// A peer may move it on before the answer is read; only *stale* is final.
+    /// A peer may move it on before the answer is read; only *stale* is final, for a token that was given
+    /// out.
     #[must_use]
     pub fn status(&self, token: Token) -> Status {
         SlotRef::status_named(self.named(token), token)

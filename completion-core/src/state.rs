@@ -26,6 +26,7 @@
 //! | Closed | `PRODUCER` | cancelled | until the completer or claimer leaves |
 //! | Ended | `CONSUMER` | ended | until the consumer takes or leaves |
 //! | Taking | `TAKING`, perhaps `CONSUMER` | ended | transient: one move of the waker by the publisher |
+//! | Left | none | ended | transient: until the last to leave, who is alone, stores Idle |
 //!
 //! `WAITING` may be set in Unique, Shared and Claimed, and nowhere else. No state has `PRODUCER` and
 //! an outcome other than cancelled: a producer writes the outcome in the step in which it leaves.
@@ -36,6 +37,7 @@
 //! |---|---|---|---|---|---|
 //! | Idle | Unique | renter, `begin` | plain store by the owner, or compare-exchange in place | [`Word::begun`] | both handles |
 //! | Unique | Shared | completer | fetch-add | [`Word::SHARE`] | completer gives up the payload |
+//! | Closed | Left | completer that shares | fetch-add | [`Word::SHARE`] | it releases; the token is stale from the start |
 //! | Shared | Claimed | token holder | compare-exchange | [`Word::claimed`] | claimer gains the payload |
 //! | Unique, Claimed | Ended (or Taking) | completer, claimer | compare-exchange | [`Word::ended`] | payload goes to the consumer, waker to the publisher |
 //! | Shared | Ended (or Taking) | `cancel` by token | compare-exchange | [`Word::ended`] | waker goes to the canceller |
@@ -43,8 +45,9 @@
 //! | Shared | Idle, next version | consumer leaves | compare-exchange | [`Word::dropped`] | consumer releases |
 //! | any with `CONSUMER`, pending | same, `WAITING` set or cleared | consumer | compare-exchange | [`Word::registered`], [`Word::deregistered`] | waker words |
 //! | Ended | Idle, next version | consumer | plain store: it is alone | [`Word::next_round`] | consumer releases |
-//! | Closed | none present | completer, claimer | fetch-sub | [`Word::PRODUCER`] | the last to leave releases |
-//! | Taking | without `TAKING`, or without `CONSUMER` | publisher, consumer | fetch-sub | [`Word::TAKING`], [`Word::CONSUMER`] | the last to leave releases |
+//! | Closed | Left | completer, claimer | fetch-sub | [`Word::PRODUCER`] | it releases |
+//! | Taking | without `TAKING` or without `CONSUMER`: Ended or Left at last | publisher, consumer | fetch-sub | [`Word::TAKING`], [`Word::CONSUMER`] | the last to leave releases |
+//! | Left | Idle, next version | the last to leave | plain store: it is alone | [`Word::next_round`] | the slot goes home |
 //!
 //! Not in the table, so impossible: Unique to Claimed (tokens exist only after [`Word::SHARE`]);
 //! Ended to any other outcome (every ending step starts from *pending*); any change by a token whose
@@ -61,8 +64,9 @@
 //!
 //! ## 4. Who releases
 //!
-//! The step that leaves no presence bit. It alone stores the next version's Idle word and puts the
-//! slot back where it came from.
+//! The step that leaves no presence bit. Whoever made it stores the next version's Idle word, unless the
+//! step did so itself, and puts the slot back where it came from. Until Idle is stored nobody else
+//! may begin, although nobody is present.
 //!
 //! ## 5. When foreign code runs
 //!
@@ -70,7 +74,7 @@
 //! the last access to the slot, on locals; a replaced waker is dropped after the new one is in place,
 //! when the slot is in a stable state.
 
-use crate::sync::{GENERATION_BITS, Raw, VERSION_BITS};
+use crate::sync::{GENERATION_BITS, Raw, VERSION_BITS, widen};
 
 const OUTCOME_SHIFT: u32 = 5;
 const GENERATION_SHIFT: u32 = 8;
@@ -140,10 +144,11 @@ impl Word {
         self.0
     }
 
-    /// Ready to begin: nobody present, and not retired.
+    /// Ready to begin: released, and not retired. That nobody is present is not enough: the last to
+    /// leave has yet to release.
     #[inline(always)]
     pub(crate) const fn is_idle(self) -> bool {
-        self.0 & PRESENT == 0 && !self.is_retired()
+        self.0 & !VERSION_MASK == 0 && !self.is_retired()
     }
 
     /// The version is used up: the slot serves no more.
@@ -188,20 +193,19 @@ impl Word {
     /// The round's number; of two rounds whose tokens went out no two have the same.
     #[inline(always)]
     pub(crate) const fn version(self) -> u64 {
-        // A widening only where the word is narrow.
-        #[expect(
-            clippy::unnecessary_cast,
-            reason = "`Raw` is 32 bits wide on some targets"
-        )]
-        {
-            (self.0 >> VERSION_SHIFT) as u64
-        }
+        widen(self.0 >> VERSION_SHIFT)
     }
 
     /// Whether a token of `version` names this very round.
     #[inline(always)]
     pub(crate) const fn is_round_of(self, version: u64) -> bool {
         self.is_shared() && self.version() == version
+    }
+
+    /// The consumer left before the round ended, or before it took the outcome.
+    #[inline(always)]
+    pub(crate) const fn is_deserted(self) -> bool {
+        self.0 & Self::CONSUMER == 0
     }
 
     /// Whether a token may claim or cancel: pending, and no claimer is writing.

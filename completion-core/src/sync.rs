@@ -13,6 +13,10 @@ mod width {
     pub(crate) type AtomicRaw = core::sync::atomic::AtomicU64;
     pub(crate) const GENERATION_BITS: u32 = 8;
     pub(crate) const VERSION_BITS: u32 = 48;
+
+    pub(crate) const fn widen(raw: Raw) -> u64 {
+        raw
+    }
 }
 
 /// Targets without 64-bit atomics.
@@ -22,6 +26,10 @@ mod width {
     pub(crate) type AtomicRaw = core::sync::atomic::AtomicU32;
     pub(crate) const GENERATION_BITS: u32 = 2;
     pub(crate) const VERSION_BITS: u32 = 22;
+
+    pub(crate) const fn widen(raw: Raw) -> u64 {
+        raw as u64
+    }
 }
 
 /// The smallest legal widths, with which a test reaches every wrap in a few rounds.
@@ -31,9 +39,13 @@ mod width {
     pub(crate) type AtomicRaw = core::sync::atomic::AtomicU32;
     pub(crate) const GENERATION_BITS: u32 = 2;
     pub(crate) const VERSION_BITS: u32 = 2;
+
+    pub(crate) const fn widen(raw: Raw) -> u64 {
+        raw as u64
+    }
 }
 
-pub(crate) use width::{AtomicRaw, GENERATION_BITS, Raw, VERSION_BITS};
+pub(crate) use width::{AtomicRaw, GENERATION_BITS, Raw, VERSION_BITS, widen};
 
 /// A cell whose every access states its extent.
 #[derive(Debug)]

@@ -292,3 +292,35 @@ fn the_last_handle_frees_the_pool_from_any_thread() {
         assert_eq!(ledger.live(), 0);
     }
 }
+
+/// While the last to leave has yet to release, nobody is present, and nobody may begin either.
+#[test]
+fn nobody_begins_before_the_last_has_released() {
+    let source = CompletionSource::<u64, ()>::new();
+    let rounds = scaled(60_000, 200);
+    thread::scope(|scope| {
+        let (send, completers) = std::sync::mpsc::sync_channel::<Completer<'_, u64, ()>>(64);
+        scope.spawn(move || {
+            for completer in completers {
+                let _ = completer.complete(1);
+            }
+        });
+        let mut begun = 0;
+        while begun < rounds {
+            match source.begin() {
+                Ok((completer, mut completion)) => {
+                    begun += 1;
+                    assert!(completion.try_take().is_none(), "begun and ended");
+                    assert_eq!(source.begin().unwrap_err(), BeginError::Lent);
+                    drop(completion);
+                    send.send(completer).unwrap();
+                }
+                Err(error) => {
+                    // At once again: what is looked for lasts a moment.
+                    assert_eq!(error, BeginError::Lent);
+                }
+            }
+        }
+    });
+    assert!(source.begin().is_ok());
+}

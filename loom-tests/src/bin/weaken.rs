@@ -58,6 +58,12 @@ const WEAKENINGS: &[Weakening] = weakenings! {
         "fn end(" .. "waker.wake()" => "drop(waker)";
 
     // Leaving and releasing, [P4] to [P7].
+    "complete_and_drop::overflow_is_freed_once", "round.rs", "P5: a consumer that leaves releases nothing":
+        "word.dropped()" .. "Ordering::Release" => "Ordering::Relaxed";
+    "share_and_drop::share_frees_the_pool", "round.rs", "P5: sharing acquires nothing from a consumer that left":
+        "Word::SHARE, " .. "Ordering::AcqRel" => "Ordering::Release";
+    "begin_follows_leaving::begin_while_a_publisher_leaves", "state.rs", "nobody present is taken for released":
+        "fn is_idle(" .. "!VERSION_MASK" => "PRESENT";
     "waker_generations_wrap::saturated_generation_and_next_round", "round.rs", "P5: leaving releases nothing":
         "fetch_sub(bit, " .. "Ordering::AcqRel" => "Ordering::Acquire";
     "waker_generations_wrap::saturated_generation_and_next_round", "round.rs", "P5: leaving acquires nothing":
@@ -82,6 +88,12 @@ const WEAKENINGS: &[Weakening] = weakenings! {
     // The end of a pool, [P8], [P9].
     "last_return_frees_the_pool::pool_drop_and_last_returns", "shard.rs", "P8: the last return acquires nothing":
         "shard.free.load(" .. "Ordering::Acquire" => "Ordering::Relaxed";
+    "last_return_frees_the_pool::pool_drop_and_last_returns", "shard.rs", "P8: a shard that leaves releases nothing":
+        "live.fetch_sub(1, " .. "Ordering::AcqRel" => "Ordering::Acquire";
+    "last_return_frees_the_pool::pool_drop_and_last_returns", "shard.rs", "P8: the last shard acquires nothing":
+        "live.fetch_sub(1, " .. "Ordering::AcqRel" => "Ordering::Release";
+    "last_return_frees_the_pool::pool_drop_and_last_returns", "shard.rs", "P8: closing releases nothing":
+        "fetch_add(step, " .. "Ordering::Release" => "Ordering::Relaxed";
     "last_return_frees_the_pool::retired_slot_and_two_handles", "pool.rs", "P9: dropping a handle releases nothing":
         "handles.fetch_sub(1, " .. "Ordering::AcqRel" => "Ordering::Acquire";
     "last_return_frees_the_pool::retired_slot_and_two_handles", "pool.rs", "P9: the last handle acquires nothing":

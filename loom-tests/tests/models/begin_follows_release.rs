@@ -49,3 +49,26 @@ fn rent_follows_return() {
         witness.assert_nothing_left();
     });
 }
+
+/// Two threads rent the only slot, or one after the other.
+#[test]
+fn two_renters_and_one_slot() {
+    check(None, || {
+        let witness = Witness::new(Kind::A);
+        let pool = Pool::<_, ()>::with_capacity(1);
+        let renters = [1, 2].map(|number| {
+            let (pool, payload) = (pool.clone(), witness.payload(number));
+            thread::spawn(move || {
+                if let Ok((completer, mut completion)) = pool.try_rent() {
+                    completer.complete(payload).unwrap();
+                    assert_eq!(completion.try_take().unwrap().unwrap().number(), number);
+                }
+            })
+        });
+        for renter in renters {
+            renter.join().unwrap();
+        }
+        assert_eq!(pool.stats().in_use, 0);
+        witness.assert_nothing_left();
+    });
+}

@@ -1,5 +1,5 @@
 //! pool drop ‖ last returns: the memory is freed once, after everybody. Three threads, two rounds.
-//! Loom reports memory of its own that is leaked or freed early.
+//! The atomics notice when they are freed before an access to them, and the allocator counts pools.
 
 use loom::thread;
 use loom_tests::{Kind, Pool, Witness};

@@ -3,6 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
+mod begin_follows_leaving;
 mod begin_follows_release;
 mod complete_and_drop;
 mod complete_and_first_poll;

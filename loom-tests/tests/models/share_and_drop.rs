@@ -24,3 +24,19 @@ fn share_and_drop() {
         assert_ne!(completer.into_token().unwrap(), token);
     });
 }
+
+/// Whoever is last may free the pool as well.
+#[test]
+fn share_frees_the_pool() {
+    check(None, || {
+        let witness = Witness::new(Kind::A);
+        let pool = Pool::<u32, ()>::with_capacity(1);
+        let (completer, mut completion) = pool.try_rent().unwrap();
+        assert!(witness.poll(&mut completion).is_pending());
+        drop(pool);
+        let sharer = thread::spawn(move || drop(completer.into_token()));
+        drop(completion);
+        sharer.join().unwrap();
+        witness.assert_nothing_left();
+    });
+}
