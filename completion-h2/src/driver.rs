@@ -74,6 +74,9 @@ const PASSES: usize = 8;
 const OPENINGS: usize = 128;
 /// How many streams a client may open before it knows the server's limit (RFC 9113, section 5.1.2, recommends no less).
 pub(crate) const BEFORE_SETTINGS: usize = 100;
+/// How many requests there is room for from the beginning, here and there; a connection that is replaced often need not
+/// grow each time.
+const USUAL: usize = 64;
 /// How long closing may take.
 const GRACE: Duration = Duration::from_secs(1);
 

@@ -371,34 +371,28 @@ impl StdError for Cause {
 }
 
 /// How a round ends in failure, and what it gives back.
-///
-/// Boxed wherever it is stored, so that only failing costs an allocation.
 pub(crate) struct Failure<B> {
     pub(crate) error: Error,
     pub(crate) returned: Returned<B>,
 }
 
 /// What is left of a failed request.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it only travels inside a boxed `Failure`"
-)]
 pub(crate) enum Returned<B> {
     /// Its body was used, or the request may have been processed.
     Nothing,
     /// Its head was sent, its body is untouched.
     Body(B),
-    /// Nothing was sent.
-    Request(http::Request<B>),
+    /// Nothing was sent. Boxed, so that a round's place is not larger for it than for a response.
+    Request(Box<http::Request<B>>),
 }
 
 impl<B> Failure<B> {
-    pub(crate) fn new(error: Error, returned: Returned<B>) -> Box<Self> {
-        Box::new(Self { error, returned })
+    pub(crate) fn new(error: Error, returned: Returned<B>) -> Self {
+        Self { error, returned }
     }
 
     /// Of a request that was never sent.
-    pub(crate) fn unsent(error: Error, request: http::Request<B>) -> Box<Self> {
-        Self::new(error.retriable(true), Returned::Request(request))
+    pub(crate) fn unsent(error: Error, request: http::Request<B>) -> Self {
+        Self::new(error.retriable(true), Returned::Request(Box::new(request)))
     }
 }

@@ -31,11 +31,11 @@ pub(crate) mod places;
 /// What a request comes to.
 pub(crate) type Reply = Response<ResponseBody>;
 /// The pool that a request's round is rented from.
-pub(crate) type Replies<B> = Pool<Reply, Box<Failure<B>>>;
+pub(crate) type Replies<B> = Pool<Reply, Failure<B>>;
 /// The producer's side of a request's round.
-pub(crate) type ReplyCompleter<B> = Completer<'static, Reply, Box<Failure<B>>>;
+pub(crate) type ReplyCompleter<B> = Completer<'static, Reply, Failure<B>>;
 /// The consumer's side of a request's round.
-pub(crate) type ReplyCompletion<B> = Completion<'static, Reply, Box<Failure<B>>>;
+pub(crate) type ReplyCompletion<B> = Completion<'static, Reply, Failure<B>>;
 /// The pool for acknowledgments of SETTINGS: how long each took.
 pub(crate) type Acks = Pool<Duration, Error>;
 /// The producer's side of a SETTINGS round.

@@ -502,7 +502,7 @@ impl<B> ConnectorFuture<B> {
             None => return Err(error),
         };
         match (returned, &self.head) {
-            (Returned::Request(request), _) => Ok(request),
+            (Returned::Request(request), _) => Ok(*request),
             (Returned::Body(body), Some(head)) => Ok(head.with(body)),
             _ => Err(error),
         }
@@ -522,7 +522,7 @@ impl<B> Future for ConnectorFuture<B> {
                 Ok(reply) => return Poll::Ready(Ok(reply)),
                 Err(failure) => failure,
             };
-            match self.again(*failure) {
+            match self.again(failure) {
                 Ok(request) => {
                     // ORDERING: Relaxed; a statistic.
                     self.inner.counters.resent.fetch_add(1, Ordering::Relaxed);

@@ -84,10 +84,7 @@ impl<B> ResponseFuture<B> {
 
     /// Like `poll`, with what is left of a failed request.
     #[track_caller]
-    pub(super) fn poll_outcome(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Reply, Box<Failure<B>>>> {
+    pub(super) fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, Failure<B>>> {
         if let State::Waiting {
             deadline, ticket, ..
         } = &mut self.state

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Instant;
 
+use crate::driver::USUAL;
 use crate::driver::alarm::Alarm;
 use crate::error::Error;
 use crate::link::{Events, Link};
@@ -34,7 +35,7 @@ impl<B, T: Timer> Intake<B, T> {
         Self {
             shared,
             alarm,
-            waiting: VecDeque::new(),
+            waiting: VecDeque::with_capacity(USUAL),
             closed: false,
             polling: false,
         }

@@ -24,6 +24,7 @@ use http::{Method, Request, Response};
 use http_body::Body;
 
 use crate::client::{ResponseBody, announced};
+use crate::driver::USUAL;
 use crate::driver::slot::{Left, Slot};
 use crate::driver::upload::{Piece, Pumped, Upload};
 use crate::error::{BoxError, Error, Failure, Returned};
@@ -82,8 +83,8 @@ impl<B: Body> Streams<B> {
     pub(crate) fn new(link: Arc<Link>) -> Self {
         Self {
             link,
-            places: Vec::new(),
-            free: Vec::new(),
+            places: Vec::with_capacity(USUAL),
+            free: Vec::with_capacity(USUAL),
         }
     }
 
