@@ -62,11 +62,6 @@
 //! # Ok(())
 //! # }
 //! ```
-//!
-//! # Features
-//!
-//! - `tokio-timer` (default): [`TokioTimer`] is a [`Timer`], and `Builder::new` uses it. Without it a timer must be given to
-//!   [`client::Builder::with_timer`].
 
 #![forbid(unsafe_code)]
 

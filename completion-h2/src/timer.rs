@@ -49,14 +49,13 @@ pub trait Timer: Clone + Send + Sync + 'static {
     fn reset(&self, sleep: Pin<&mut Self::Sleep>, deadline: Instant);
 }
 
-/// Tokio's time. It is a [`Timer`] with the crate feature `tokio-timer`, which is on by default.
+/// Tokio's time.
 ///
 /// A driver that uses it must be polled inside a tokio runtime with time enabled; tokio panics otherwise.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct TokioTimer;
 
-#[cfg(feature = "tokio-timer")]
 impl Timer for TokioTimer {
     type Sleep = tokio::time::Sleep;
 

@@ -76,7 +76,6 @@ pub(crate) struct Options {
     pub(crate) resend_limit: u32,
 }
 
-#[cfg(feature = "tokio-timer")]
 impl Builder {
     /// Default options and tokio's time.
     pub fn new() -> Self {
@@ -84,7 +83,6 @@ impl Builder {
     }
 }
 
-#[cfg(feature = "tokio-timer")]
 impl Default for Builder {
     fn default() -> Self {
         Self::new()

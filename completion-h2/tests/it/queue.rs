@@ -2,10 +2,11 @@
 
 use std::task::{Context, Waker};
 
+use completion_h2::ErrorKind;
 use completion_h2::client::{Builder, Client};
 use tower_service::Service;
 
-use crate::common::{AnyBody, connect_with, get, pending};
+use crate::common::{AnyBody, connect_with, fails, get, pending};
 use crate::support::{Peer, setting, within};
 
 async fn ready(client: &mut Client<AnyBody>) {
@@ -120,5 +121,29 @@ async fn a_pool_of_none_serves_all_the_same() {
     let stats = it.client.pool_stats();
     assert_eq!((stats.capacity, stats.rented, stats.overflowed), (0, 0, 10));
     it.close().await.unwrap();
+    peer.finish().await;
+}
+
+/// Nothing is queued, so nothing that is drained gives a place back: the end itself must wake who waits.
+#[tokio::test]
+async fn the_drivers_end_wakes_who_waits_for_a_place() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        conn.expect_eof().await;
+    });
+    let it = connect_with(&peer, Builder::new().queue_capacity(1)).await;
+    let mut reserved = it.client.clone();
+    ready(&mut reserved).await;
+    let mut waits = it.client.clone();
+    let waiting = tokio::spawn(async move {
+        let ready = std::future::poll_fn(|cx| waits.poll_ready(cx));
+        within("an end", ready).await
+    });
+    let request = tokio::spawn(it.client.request(get("/")));
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    it.driver.abort();
+    let gone = ErrorKind::Abandoned;
+    fails(waiting.await.unwrap(), gone, true);
+    fails(within("an end", request).await.unwrap(), gone, true);
     peer.finish().await;
 }

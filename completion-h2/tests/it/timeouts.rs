@@ -84,7 +84,10 @@ async fn a_request_that_waits_for_a_place_in_the_queue_times_out() {
     third.extensions_mut().insert(RequestTimeout(SHORT));
     let third = it.client.request(third);
     assert!(format!("{third:?}").contains("waiting for a place"));
+    let begin = Instant::now();
     fails(within("an error", third).await, ErrorKind::Timeout, true);
+    let took = begin.elapsed();
+    assert!(took < 2 * SHORT, "only when there was a place: {took:?}");
     within("a response", first).await.unwrap();
     within("a response", second).await.unwrap();
     it.close().await.unwrap();
@@ -202,5 +205,38 @@ async fn a_blocked_server_ends_in_timeouts() {
     drop(it.client);
     // Closing takes no longer than the grace.
     let _ = within("the driver's end", it.driver).await.unwrap();
+    peer.finish().await;
+}
+
+/// The one timer goes on to the next deadline of those that wait, also when no stream has one.
+#[tokio::test]
+async fn queued_requests_time_out_one_after_the_other() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
+            .await;
+        let first = conn.next_request().await;
+        tokio::time::sleep(6 * SHORT).await;
+        conn.respond(first.stream, 200, b"").await;
+        conn.expect_eof().await;
+    });
+    let mut it = connect(&peer).await;
+    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let first = it.client.request(get("/1"));
+    let begin = Instant::now();
+    let queued: Vec<_> = [SHORT, 2 * SHORT, 3 * SHORT]
+        .into_iter()
+        .map(|timeout| {
+            let mut request = get("/");
+            request.extensions_mut().insert(RequestTimeout(timeout));
+            it.client.request(request)
+        })
+        .collect();
+    for future in queued {
+        fails(within("an error", future).await, ErrorKind::Timeout, true);
+    }
+    let took = begin.elapsed();
+    assert!(took < 5 * SHORT, "only when there was a stream: {took:?}");
+    within("a response", first).await.unwrap();
+    it.close().await.unwrap();
     peer.finish().await;
 }

@@ -290,3 +290,63 @@ async fn forbidden_trailers_fail_the_request() {
     it.close().await.unwrap();
     peer.finish().await;
 }
+
+/// RFC 9113, section 8.1, once more: the body of the request hangs, and nobody but the reset tells the driver to let it go.
+#[tokio::test]
+async fn a_reset_without_error_after_the_end_lets_go_of_a_body_that_hangs() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let request = conn.next_request().await;
+        conn.respond(request.stream, 200, b"enough").await;
+        conn.wait("DATA", |frame| frame.kind == kind::DATA).await;
+        conn.barrier().await;
+        conn.send(Frame::rst(request.stream, code::NO_ERROR)).await;
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    let body = steps([Step::Data("x".into()), Step::Hang]);
+    let response = it.send(post("/", body)).await.unwrap();
+    assert_eq!(read_all(response).await.unwrap().0, b"enough");
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_response_body_dropped_early_stops_the_upload() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let request = conn.next_request().await;
+        conn.respond_headers(request.stream, 200, &[], false).await;
+        assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    let body = steps([Step::Data("x".into()), Step::Hang]);
+    let response = it.send(post("/", body)).await.unwrap();
+    drop(response);
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn a_response_that_ended_may_be_dropped_unread_and_the_upload_goes_on() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[(setting::INITIAL_WINDOW_SIZE, 10)]).await;
+        let request = conn.next_request().await;
+        conn.respond(request.stream, 200, b"early").await;
+        conn.barrier().await;
+        conn.send(Frame::window_update(request.stream, 100_000))
+            .await;
+        let (body, _) = conn.body(request.stream).await;
+        assert_eq!(body.len(), 50_000);
+        conn.expect_eof().await;
+    });
+    let mut it = connect(&peer).await;
+    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let response = it.send(post("/", full(vec![1; 50_000]))).await.unwrap();
+    // The end of the response is read by the driver, not by us.
+    tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+    drop(response);
+    it.close().await.unwrap();
+    peer.finish().await;
+}
