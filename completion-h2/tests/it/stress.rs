@@ -45,7 +45,7 @@ async fn serve(io: tokio::net::TcpStream, seen: Arc<AtomicU64>) -> Result<(), h2
 #[test]
 fn every_response_carries_its_own_requests_nonce() {
     const TASKS: u64 = 100;
-    let requests: u64 = if cfg!(debug_assertions) { 200 } else { 1000 };
+    let requests: u64 = 1000;
     let runtime = |threads| {
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)

@@ -55,7 +55,7 @@ const WEAKENINGS: &[Weakening] = weakenings! {
     "waker_generations_wrap::saturated_generation_and_complete", "state.rs", "a saturated generation is trusted":
         "fn wake(" .. "self.is_saturated()" => "false";
     "complete_and_first_poll::abandon_and_first_poll", "round.rs", "the waiter is not woken":
-        "fn end(" .. "waker.wake()" => "drop(waker)";
+        "fn end(" .. "unsafe { copied.into_waker() }.wake()" => "drop(unsafe { copied.into_waker() })";
 
     // Leaving and releasing, [P4] to [P7].
     "complete_and_drop::overflow_is_freed_once", "round.rs", "P5: a consumer that leaves releases nothing":
