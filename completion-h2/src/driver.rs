@@ -459,6 +459,7 @@ where
             return;
         }
         self.end(Error::abandoned("the connection was closed from this side"));
+        self.salvage.linger();
         self.close(Ok(()));
     }
 

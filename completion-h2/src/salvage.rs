@@ -11,10 +11,14 @@
 //! when its write side has failed.
 //!
 //! Not before the driver says so ([`SalvageHandle::enable`]): a handshake that cannot write has failed.
+//!
+//! The same thing seen from the other side is why a client that closes reads on too ([`SalvageHandle::linger`]): a socket
+//! that is closed with unread bytes in it is reset, and what it had not yet delivered, the end of an upload perhaps, is
+//! lost.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -27,9 +31,15 @@ const ENABLED: u8 = 1;
 /// It was.
 const BROKEN: u8 = 2;
 
+/// Reads thrown away in one poll before the task is rescheduled.
+const DRAIN_READS: usize = 16;
+/// Bytes thrown away by one such read.
+const DRAIN_BYTES: usize = 4096;
+
 #[derive(Debug)]
 struct Shared {
     state: AtomicU8,
+    lingers: AtomicBool,
     error: Mutex<Option<io::Error>>,
 }
 
@@ -65,6 +75,13 @@ impl SalvageHandle {
         self.0.is(BROKEN)
     }
 
+    /// From now on the transport's shutdown is over when the peer has ended its side too. The caller sees to it that this
+    /// does not take for ever.
+    pub(crate) fn linger(&self) {
+        // ORDERING: Relaxed, as in `Shared::is`.
+        self.0.lingers.store(true, Ordering::Relaxed);
+    }
+
     /// The error of that write, unless it was passed on already.
     pub(crate) fn take_error(&self) -> Option<io::Error> {
         self.0.error().take()
@@ -76,16 +93,24 @@ impl SalvageHandle {
 pub(crate) struct Salvage<IO> {
     io: IO,
     shared: Arc<Shared>,
+    /// The write side was shut down.
+    shut: bool,
 }
 
 impl<IO> Salvage<IO> {
     pub(crate) fn new(io: IO) -> (Self, SalvageHandle) {
         let shared = Arc::new(Shared {
             state: AtomicU8::new(STRICT),
+            lingers: AtomicBool::new(false),
             error: Mutex::default(),
         });
         let handle = SalvageHandle(Arc::clone(&shared));
-        (Self { io, shared }, handle)
+        let salvage = Self {
+            io,
+            shared,
+            shut: false,
+        };
+        (salvage, handle)
     }
 
     /// Keeps an error back, and pretends `success`.
@@ -120,7 +145,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Salvage<IO> {
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Salvage<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Salvage<IO> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -162,6 +187,24 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Salvage<IO> {
         if self.shared.is(BROKEN) {
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        if !self.shut {
+            ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
+            self.shut = true;
+        }
+        // ORDERING: Relaxed, as in `Shared::is`.
+        if !self.shared.lingers.load(Ordering::Relaxed) {
+            return Poll::Ready(Ok(()));
+        }
+        let mut space = [0; DRAIN_BYTES];
+        for _ in 0..DRAIN_READS {
+            let mut waste = ReadBuf::new(&mut space);
+            let read = ready!(Pin::new(&mut self.io).poll_read(cx, &mut waste));
+            // A connection that the peer has reset is over as well.
+            if read.is_err() || waste.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }

@@ -1,7 +1,9 @@
 //! The driver needs no tokio executor: it runs under futures-lite's `block_on`, with a timer of the test's own.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -18,7 +20,11 @@ use crate::common::fails;
 #[derive(Clone)]
 struct Threads;
 
-struct Sleep(Arc<Mutex<Alarm>>);
+struct Sleep {
+    alarm: Arc<Mutex<Alarm>>,
+    /// Dropped or replaced, it ends the thread that waits.
+    waits: Sender<Infallible>,
+}
 
 struct Alarm {
     deadline: Instant,
@@ -33,33 +39,41 @@ impl Timer for Threads {
     }
 
     fn sleep_until(&self, deadline: Instant) -> Sleep {
-        let alarm = Alarm {
+        let alarm = Arc::new(Mutex::new(Alarm {
             deadline,
             waker: None,
-        };
-        let mut sleep = Sleep(Arc::new(Mutex::new(alarm)));
-        self.reset(Pin::new(&mut sleep), deadline);
-        sleep
+        }));
+        let waits = wake_at(deadline, &alarm);
+        Sleep { alarm, waits }
     }
 
-    fn reset(&self, sleep: Pin<&mut Sleep>, deadline: Instant) {
-        sleep.0.lock().unwrap().deadline = deadline;
-        let alarm = Arc::clone(&sleep.0);
-        std::thread::spawn(move || {
-            std::thread::sleep(deadline.saturating_duration_since(Instant::now()));
+    fn reset(&self, mut sleep: Pin<&mut Sleep>, deadline: Instant) {
+        sleep.alarm.lock().unwrap().deadline = deadline;
+        sleep.waits = wake_at(deadline, &sleep.alarm);
+    }
+}
+
+/// Wakes at `deadline`, unless what it returns is dropped before.
+fn wake_at(deadline: Instant, alarm: &Arc<Mutex<Alarm>>) -> Sender<Infallible> {
+    let (waits, end) = mpsc::channel();
+    let alarm = Arc::clone(alarm);
+    std::thread::spawn(move || {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if end.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
             let waker = alarm.lock().unwrap().waker.take();
             if let Some(waker) = waker {
                 waker.wake();
             }
-        });
-    }
+        }
+    });
+    waits
 }
 
 impl Future for Sleep {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut alarm = self.0.lock().unwrap();
+        let mut alarm = self.alarm.lock().unwrap();
         if alarm.deadline <= Instant::now() {
             return Poll::Ready(());
         }

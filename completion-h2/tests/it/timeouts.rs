@@ -67,7 +67,7 @@ async fn a_request_that_waits_for_a_place_in_the_queue_times_out() {
         conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
             .await;
         let first = conn.next_request().await;
-        tokio::time::sleep(3 * SHORT).await;
+        tokio::time::sleep(5 * SHORT).await;
         conn.respond(first.stream, 200, b"").await;
         let second = conn.next_request().await;
         assert_eq!(second.path(), "/2");
@@ -80,6 +80,8 @@ async fn a_request_that_waits_for_a_place_in_the_queue_times_out() {
     pending(&mut first).await;
     tokio::time::sleep(SHORT / 2).await;
     let second = it.client.request(get("/2"));
+    // The driver has seen it, and sleeps again.
+    tokio::time::sleep(SHORT / 2).await;
     let mut third = get("/3");
     third.extensions_mut().insert(RequestTimeout(SHORT));
     let third = it.client.request(third);

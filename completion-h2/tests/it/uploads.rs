@@ -335,6 +335,9 @@ async fn a_response_that_ended_may_be_dropped_unread_and_the_upload_goes_on() {
         let request = conn.next_request().await;
         conn.respond(request.stream, 200, b"early").await;
         let first = conn.wait("DATA", |frame| frame.kind == kind::DATA).await;
+        // By then it is dropped.
+        let next = conn.next_request().await;
+        conn.respond(next.stream, 200, b"").await;
         conn.barrier().await;
         conn.send(Frame::window_update(request.stream, 100_000))
             .await;
@@ -344,10 +347,13 @@ async fn a_response_that_ended_may_be_dropped_unread_and_the_upload_goes_on() {
     });
     let mut it = connect(&peer).await;
     within("the acknowledgment", &mut it.ack).await.unwrap();
-    let response = it.send(post("/", full(vec![1; 50_000]))).await.unwrap();
+    // In pieces, so that h2 has not all of it when the response is dropped.
+    let pieces = (0..50).map(|_| Step::Data(vec![1; 1000].into()));
+    let response = it.send(post("/", steps(pieces))).await.unwrap();
     // The end of the response is read by the driver, not by us.
     tokio::time::sleep(std::time::Duration::from_millis(30)).await;
     drop(response);
+    it.send(get("/next")).await.unwrap();
     it.close().await.unwrap();
     peer.finish().await;
 }
