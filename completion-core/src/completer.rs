@@ -1,9 +1,11 @@
 //! The unique producer handle of a round.
 
 use core::fmt;
+use core::future::{Future, poll_fn};
 use core::marker::PhantomData;
 use core::mem;
 use core::panic::{RefUnwindSafe, UnwindSafe};
+use core::task::{Context, Poll};
 
 use crate::error::{NoToken, Rejected, Rejection};
 use crate::round::SlotRef;
@@ -155,6 +157,54 @@ impl<'a, T, E> Completer<'a, T, E> {
         !self.slot.peek().is_pending()
     }
 
+    /// Ready when nobody waits any more: the [`Completion`](crate::Completion) was dropped or
+    /// [closed](crate::Completion::close), or the pool was closed.
+    ///
+    /// For producers that can stop working: `select` on this beside the work. Only the waker of the last
+    /// poll is woken; it is freed at the moment of completing. A completer that watches costs whoever
+    /// drops the completion, and completing, one read-modify-write more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::task::{Context, Poll, Waker};
+    ///
+    /// let source = completion_core::CompletionSource::<u32, ()>::new();
+    /// let (mut completer, completion) = source.begin()?;
+    /// let mut context = Context::from_waker(Waker::noop());
+    /// assert!(completer.poll_closed(&mut context).is_pending());
+    /// drop(completion);
+    /// assert_eq!(completer.poll_closed(&mut context), Poll::Ready(()));
+    /// # Ok::<(), completion_core::BeginError>(())
+    /// ```
+    pub fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.slot.watch(context.waker()) {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    }
+
+    /// Waits until nobody waits any more; see [`poll_closed`](Self::poll_closed).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing. Its waker is kept until the completer is used up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_lite::future::{block_on, zip};
+    ///
+    /// let source = completion_core::CompletionSource::<u32, ()>::new();
+    /// let (mut completer, completion) = source.begin()?;
+    /// block_on(zip(completer.closed(), async { drop(completion) }));
+    /// # Ok::<(), completion_core::BeginError>(())
+    /// ```
+    pub fn closed(&mut self) -> impl Future<Output = ()> + use<'_, 'a, T, E> {
+        poll_fn(|context| self.poll_closed(context))
+    }
+
     /// Gives uniqueness up, one way: from now on holders of the token race to end the round, each by
     /// a call on the source or pool.
     ///
@@ -181,10 +231,45 @@ impl<'a, T, E> Completer<'a, T, E> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn into_token(self) -> Result<Token, NoToken<Self>> {
+        self.into_named(false)
+    }
+
+    /// As [`into_token`](Self::into_token), but the source is *held* until a token holder answers, also
+    /// if the [`Completion`](crate::Completion) is dropped before.
+    ///
+    /// For numbers that the other side may still answer, or that something outside refers to until then:
+    /// an operation that the kernel has, a buffer that a device writes to, a request id that must not be
+    /// given out twice. A source that is held counts as in use. Completing, failing or cancelling by the
+    /// token ends that, also when it is refused because nobody waits any more.
+    ///
+    /// # Errors
+    ///
+    /// As for [`into_token`](Self::into_token).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use completion_core::{CompletionSource, Rejection};
+    ///
+    /// let source = CompletionSource::<u32, ()>::new();
+    /// let (completer, completion) = source.begin()?;
+    /// let token = completer.into_held_token().expect("not an overflow of a pool");
+    /// drop(completion);
+    /// assert!(source.begin().is_err(), "held");
+    /// let late = source.complete(token, 7).unwrap_err();
+    /// assert_eq!((late.reason(), late.into_payload()), (Rejection::Closed, 7));
+    /// assert!(source.begin().is_ok());
+    /// # Ok::<(), completion_core::BeginError>(())
+    /// ```
+    pub fn into_held_token(self) -> Result<Token, NoToken<Self>> {
+        self.into_named(true)
+    }
+
+    fn into_named(self, held: bool) -> Result<Token, NoToken<Self>> {
         // SAFETY: alive while the handle is; the field never changes.
         let home = unsafe { (*self.slot.as_ptr()).home };
         match home.index() {
-            Some(index) => Ok(Token::new(index, self.into_slot().share())),
+            Some(index) => Ok(Token::new(index, self.into_slot().share(held))),
             None => Err(NoToken::new(self)),
         }
     }

@@ -84,6 +84,43 @@ impl<T, E> Completion<'_, T, E> {
         Some(outcome)
     }
 
+    /// Whether there is an outcome to take, so that a poll would not wait.
+    ///
+    /// `true` stays so until the outcome is taken. `false` may be out of date when it is read.
+    ///
+    /// ```
+    /// let source = completion_core::CompletionSource::<u32, ()>::new();
+    /// let (completer, completion) = source.begin()?;
+    /// assert!(!completion.is_ready());
+    /// completer.complete(7)?;
+    /// assert!(completion.is_ready());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.slot.is_some_and(|slot| !slot.peek().is_pending())
+    }
+
+    /// Ends a pending round as cancelled, but keeps the handle; false if there is an outcome already.
+    ///
+    /// After it nothing can arrive any more, and what had arrived before is not lost. A completer, or the
+    /// holder of a token that is just writing, has its payload back and is not waited for. Dropping the
+    /// completion does the same, and drops what had arrived.
+    ///
+    /// ```
+    /// use completion_core::{CompletionError, CompletionSource};
+    ///
+    /// let source = CompletionSource::<u32, ()>::new();
+    /// let (completer, mut completion) = source.begin()?;
+    /// assert!(completion.close());
+    /// assert_eq!(completer.complete(7).unwrap_err().into_payload(), 7);
+    /// assert_eq!(completion.try_take(), Some(Err(CompletionError::Cancelled)));
+    /// # Ok::<(), completion_core::BeginError>(())
+    /// ```
+    pub fn close(&mut self) -> bool {
+        self.slot.is_some_and(SlotRef::close)
+    }
+
     /// Whether the outcome was taken, after which polling panics.
     #[must_use]
     pub fn is_terminated(&self) -> bool {

@@ -162,7 +162,7 @@ impl fmt::Display for BeginError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Lent => "the source's current round is not over",
-            Self::Retired => "the source has used up its versions",
+            Self::Retired => "the source has used up its versions: renew it",
         })
     }
 }
@@ -203,17 +203,26 @@ impl<C> fmt::Display for NoToken<C> {
 
 impl<C> Error for NoToken<C> {}
 
-/// Every source of a [`Pool`](crate::Pool) is rented.
-#[cfg(feature = "alloc")]
+/// Why a pool lends no source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Exhausted;
+#[non_exhaustive]
+pub enum RentError {
+    /// All sources are out just now.
+    Exhausted,
+    /// The pool was closed.
+    Closed,
+    /// All sources have used up their versions; see [Versions](crate#versions) for how to go on.
+    Retired,
+}
 
-#[cfg(feature = "alloc")]
-impl fmt::Display for Exhausted {
+impl fmt::Display for RentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("every source of the pool is rented")
+        f.write_str(match self {
+            Self::Exhausted => "every source of the pool is rented",
+            Self::Closed => "the pool is closed",
+            Self::Retired => "every source of the pool has used up its versions: renew it",
+        })
     }
 }
 
-#[cfg(feature = "alloc")]
-impl Error for Exhausted {}
+impl Error for RentError {}

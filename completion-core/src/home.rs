@@ -6,62 +6,69 @@ use crate::shard::{self, Shard};
 /// The place a slot belongs to, in one word.
 ///
 /// The address of the slot's shard with the slot's bit number in the low bits (shards are aligned to
-/// more than they hold), or one of two constants for slots of no pool.
+/// more than they hold). In the place of bit numbers that no shard has: marks for slots of no pool.
 #[derive(Clone, Copy)]
 pub(crate) struct Home {
     #[cfg(feature = "alloc")]
     tagged: *const Shard,
+    #[cfg(not(feature = "alloc"))]
+    index: u16,
 }
 
 /// A [`Home`], unpacked.
 #[cfg(feature = "alloc")]
 #[derive(Clone, Copy)]
 pub(crate) enum Place {
-    /// The slot is part of a `CompletionSource`, which has it back at once.
-    Source,
+    /// The slot is this one of a `CompletionSource` or `StaticPool`, which has it back at once.
+    Source(u16),
     /// The slot is a box of its own, freed after its one round.
     Boxed,
     /// The slot is this bit of this shard.
     Pooled(*const Shard, u32),
 }
 
-impl Home {
-    /// Part of a `CompletionSource`.
-    pub(crate) const IN_PLACE: Self = Self {
-        #[cfg(feature = "alloc")]
-        tagged: core::ptr::null(),
-    };
-}
-
 #[cfg(feature = "alloc")]
 impl Home {
+    const BIT: usize = align_of::<Shard>() - 1;
+    const BOXED_BIT: usize = Self::BIT - 1;
+    const IN_PLACE_BIT: usize = Self::BIT;
+    const ROOM_FOR_EVERY_BIT: () = assert!(shard::BITS <= Self::BOXED_BIT);
+
     /// A box for one round.
     pub(crate) const BOXED: Self = Self {
-        tagged: core::ptr::without_provenance(1),
+        tagged: core::ptr::without_provenance(Self::BOXED_BIT),
     };
 
-    const BIT: usize = align_of::<Shard>() - 1;
-    const _ROOM_FOR_EVERY_BIT: () = assert!(shard::SLOTS <= Self::BIT);
+    /// Number `index` of something that holds slots itself.
+    pub(crate) const fn in_place(index: u16) -> Self {
+        let number = (index as usize) * (Self::BIT + 1);
+        Self {
+            tagged: core::ptr::without_provenance(number | Self::IN_PLACE_BIT),
+        }
+    }
 
     /// The slot of `bit` in `shard`.
     pub(crate) fn pooled(shard: *const Shard, bit: u32) -> Self {
-        let () = Self::_ROOM_FOR_EVERY_BIT;
+        let () = Self::ROOM_FOR_EVERY_BIT;
         Self {
             tagged: shard.map_addr(|address| address | bit as usize),
         }
     }
 
     #[inline(always)]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a bit number is below 128, an index was a `u16`"
+    )]
     pub(crate) fn place(self) -> Place {
         let bit = self.tagged.addr() & Self::BIT;
-        let shard = self.tagged.map_addr(|address| address & !Self::BIT);
-        if !shard.is_null() {
-            #[expect(clippy::cast_possible_truncation, reason = "a bit number, below 128")]
+        if bit < Self::BOXED_BIT {
+            let shard = self.tagged.map_addr(|address| address & !Self::BIT);
             Place::Pooled(shard, bit as u32)
-        } else if bit == 0 {
-            Place::Source
-        } else {
+        } else if bit == Self::BOXED_BIT {
             Place::Boxed
+        } else {
+            Place::Source((self.tagged.addr() / (Self::BIT + 1)) as u16)
         }
     }
 
@@ -69,7 +76,7 @@ impl Home {
     /// round may still be about.
     pub(crate) fn index(self) -> Option<u16> {
         match self.place() {
-            Place::Source => Some(0),
+            Place::Source(index) => Some(index),
             Place::Boxed => None,
             // SAFETY: whoever asks holds a handle to a slot of this shard, which keeps it alive.
             Place::Pooled(shard, bit) => Some(unsafe { &*shard }.index_of(bit)),
@@ -79,9 +86,13 @@ impl Home {
 
 #[cfg(not(feature = "alloc"))]
 impl Home {
+    /// Number `index` of something that holds slots itself.
+    pub(crate) const fn in_place(index: u16) -> Self {
+        Self { index }
+    }
+
     /// The number by which a token finds the slot.
-    #[expect(clippy::unused_self, reason = "the signature of the build with pools")]
     pub(crate) const fn index(self) -> Option<u16> {
-        Some(0)
+        Some(self.index)
     }
 }

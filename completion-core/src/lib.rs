@@ -13,6 +13,7 @@ extern crate std;
 
 mod completer;
 mod completion;
+mod deadline;
 mod error;
 mod home;
 #[cfg(feature = "alloc")]
@@ -23,6 +24,7 @@ mod shard;
 mod slot;
 mod source;
 mod state;
+mod static_pool;
 mod sync;
 mod token;
 #[cfg(feature = "std")]
@@ -30,11 +32,13 @@ mod wait;
 
 pub use completer::Completer;
 pub use completion::Completion;
+pub use deadline::{DeadlineError, WithDeadline};
+pub use error::{BeginError, CompletionError, NoToken, Rejected, Rejection, RentError};
+#[cfg(feature = "std")]
+pub use pool::Rent;
 #[cfg(feature = "alloc")]
-pub use error::Exhausted;
-pub use error::{BeginError, CompletionError, NoToken, Rejected, Rejection};
-#[cfg(feature = "alloc")]
-pub use pool::{Pool, PoolStats};
+pub use pool::{Pool, PoolStats, ShrinkError};
 pub use round::Round;
 pub use source::CompletionSource;
+pub use static_pool::StaticPool;
 pub use token::{Status, Token};

@@ -9,9 +9,9 @@ use core::task::Waker;
 
 use crate::completer::Completer;
 use crate::completion::Completion;
-use crate::error::{CompletionError, Rejected, Rejection};
-use crate::slot::{Carry, Failure, Slot, Value};
-use crate::state::{Ending, Wake, Word};
+use crate::error::{BeginError, CompletionError, Rejected, Rejection};
+use crate::slot::{Carry, Failure, Slot, Value, WakerWords};
+use crate::state::{Ending, Post, Waiter, Wake, Watcher, Word};
 use crate::sync::{AtomicRaw, Ordering};
 use crate::token::{Status, Token};
 
@@ -60,9 +60,15 @@ impl<T, E> SlotRef<T, E> {
     }
 
     #[inline(always)]
-    fn waker(&self) -> &crate::slot::WakerWords {
+    fn waiter(&self) -> &WakerWords {
         // SAFETY: alive by the invariant; only the two atomics are borrowed.
-        unsafe { &(*self.as_ptr()).waker }
+        unsafe { &(*self.as_ptr()).waiter }
+    }
+
+    #[inline(always)]
+    fn watcher(&self) -> &WakerWords {
+        // SAFETY: alive by the invariant; only the two atomics are borrowed.
+        unsafe { &(*self.as_ptr()).watcher }
     }
 
     #[inline(always)]
@@ -98,6 +104,25 @@ impl<T, E> SlotRef<T, E> {
     }
 }
 
+/// A waker's two words in a slot, and the bit that says whether they are filled.
+trait Words: Post {
+    fn words<T, E>(slot: &SlotRef<T, E>) -> &WakerWords;
+}
+
+impl Words for Waiter {
+    #[inline(always)]
+    fn words<T, E>(slot: &SlotRef<T, E>) -> &WakerWords {
+        slot.waiter()
+    }
+}
+
+impl Words for Watcher {
+    #[inline(always)]
+    fn words<T, E>(slot: &SlotRef<T, E>) -> &WakerWords {
+        slot.watcher()
+    }
+}
+
 /// Beginning.
 impl<T, E> SlotRef<T, E> {
     /// Begins a round on a slot that is the caller's alone; false if it is retired, or if handles of
@@ -107,48 +132,52 @@ impl<T, E> SlotRef<T, E> {
         let word = self.peek();
         let idle = word.is_idle();
         if idle {
-            self.begin_from(word);
+            // ORDERING: Relaxed; the two handles are created here and move to other threads only with a
+            // happens-before edge of their own, and a stale token that reads this word touches nothing.
+            self.state().store(word.begun().raw(), Ordering::Relaxed);
         }
         idle
     }
 
-    #[inline(always)]
-    fn begin_from(self, word: Word) {
-        // ORDERING: Relaxed; the two handles are created here and move to other threads only with a
-        // happens-before edge of their own, and a stale token that reads this word touches nothing.
-        self.state().store(word.begun().raw(), Ordering::Relaxed);
-    }
-
-    /// Begins a round on a slot that was taken out of its shard, hence is idle or retired; false if
-    /// it is retired. Counted.
+    /// Counts a round on a slot that was taken out of its shard, where it was begun already; false if
+    /// it is retired.
     #[cfg(feature = "alloc")]
     #[inline(always)]
     pub(crate) fn begin_rented(self) -> bool {
-        let word = self.peek();
-        if word.is_retired() {
+        if self.peek().is_retired() {
             return false;
         }
-        self.begin_from(word);
         // SAFETY: alive by the invariant; only the counter is borrowed.
         let rents = unsafe { &(*self.as_ptr()).rents };
-        // ORDERING: Relaxed, twice; a statistic that only the slot's renter writes.
-        rents.store(
-            rents.load(Ordering::Relaxed).wrapping_add(1),
-            Ordering::Relaxed,
-        );
+        // ORDERING: Relaxed; a statistic that only the slot's renter writes.
+        rents.store(self.rents().wrapping_add(1), Ordering::Relaxed);
         true
     }
 
-    /// Begins a round on a slot that others may begin too; else the word that forbids it.
+    /// Rounds begun on a pooled slot so far.
+    #[cfg(feature = "alloc")]
+    #[inline(always)]
+    pub(crate) fn rents(self) -> usize {
+        // SAFETY: alive by the invariant; only the counter is borrowed.
+        let rents = unsafe { &(*self.as_ptr()).rents };
+        // ORDERING: Relaxed; a statistic.
+        rents.load(Ordering::Relaxed)
+    }
+
+    /// Begins a round on a slot that others may begin too.
     #[inline]
-    pub(crate) fn begin_contended(self) -> Result<(), Word> {
+    pub(crate) fn begin_contended(self) -> Result<(), BeginError> {
         let word = self.peek();
+        if word.is_retired() {
+            return Err(BeginError::Retired);
+        }
         if !word.is_idle() {
-            return Err(word);
+            return Err(BeginError::Lent);
         }
         // ORDERING: Relaxed; [P6] either handle's first act is to load the word with an acquire, and
         // this exchange continues the release sequence of `release`. On failure nothing is touched.
         self.exchange(word, word.begun(), Ordering::Relaxed, Ordering::Relaxed)
+            .map_err(|_| BeginError::Lent)
     }
 }
 
@@ -157,7 +186,9 @@ impl<T, E> SlotRef<T, E> {
     /// Writes the payload and ends the round. The caller holds `PRODUCER` and leaves.
     #[inline(always)]
     pub(crate) fn produce<C: Carry<T, E>>(self, carried: C) -> Result<(), C> {
-        let word = self.word();
+        let mut word = self.word();
+        // Dropped last, also if waking the waiter panics.
+        let _watcher = self.unwatch(&mut word);
         if !word.is_pending() {
             self.leave(Word::PRODUCER);
             return Err(carried);
@@ -177,7 +208,9 @@ impl<T, E> SlotRef<T, E> {
     /// was over already.
     #[inline(always)]
     pub(crate) fn produce_nothing(self, ending: Ending) -> bool {
-        let ended = self.end(self.word(), ending, Word::is_pending).is_ok();
+        let mut word = self.word();
+        let _watcher = self.unwatch(&mut word);
+        let ended = self.end(word, ending, Word::is_pending).is_ok();
         if !ended {
             self.leave(Word::PRODUCER);
         }
@@ -196,7 +229,7 @@ impl<T, E> SlotRef<T, E> {
         while admits(word) {
             // A guess until the exchange succeeds: had the consumer taken these words back or
             // replaced them since `word` was read, the word's `WAITING` or generation would differ.
-            let copied = word.is_waiting().then(|| self.waker().copy());
+            let copied = word.is_waiting().then(|| self.waiter().copy());
             // ORDERING: AcqRel. Release: [P1] the payload goes to the consumer, and [P3] the copy
             // above happens before the next round overwrites the words. Acquire: [P2] a saturated
             // generation may have been registered again since `word` was read, as the same word.
@@ -226,7 +259,7 @@ impl<T, E> SlotRef<T, E> {
     /// apart, so a copy made before the exchange proves nothing.
     #[cold]
     fn take_waker_and_leave(self) -> Waker {
-        let copied = self.waker().copy();
+        let copied = self.waiter().copy();
         // SAFETY: the word is ended and `TAKING` is the caller's, so the words are too.
         let waker = unsafe { copied.into_waker() };
         self.leave(Word::TAKING);
@@ -244,16 +277,131 @@ impl<T, E> SlotRef<T, E> {
         }
     }
 
-    /// Unique to Shared; the version that names the round.
-    #[inline]
-    pub(crate) fn share(self) -> u64 {
-        // ORDERING: AcqRel. Release: [P4] this side's accesses happen before those of any claimer.
-        // Acquire: [P5] if the consumer has left, its accesses happen before the release below.
-        let word = Word::from_raw(self.state().fetch_add(Word::SHARE, Ordering::AcqRel));
-        if word.is_alone(Word::PRODUCER) {
-            self.release(Word::from_raw(word.raw() + Word::SHARE));
+    /// Takes the completer's waker back, if the round is watched.
+    #[inline(always)]
+    fn unwatch(self, word: &mut Word) -> Option<Waker> {
+        if word.is_watched() {
+            self.withdraw::<Watcher>(word)
+        } else {
+            None
         }
-        word.version()
+    }
+
+    /// Unique to Shared, perhaps held; the version that names the round.
+    #[inline]
+    pub(crate) fn share(self, held: bool) -> u64 {
+        let mut word = self.word();
+        let _watcher = self.unwatch(&mut word);
+        loop {
+            let shared = word.shared(held);
+            // ORDERING: AcqRel. Release: [P4] this side's accesses happen before those of any claimer.
+            // Acquire: [P5] if the consumer has left, its accesses happen before the release below.
+            // Relaxed on failure: nothing was gained.
+            match self.exchange(word, shared, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(()) => {
+                    if word.is_alone(Word::PRODUCER) {
+                        self.release(shared);
+                    }
+                    return word.version();
+                }
+                Err(actual) => word = actual,
+            }
+        }
+    }
+
+    /// Sees to it that `waker` is woken when nobody waits any more; false if that is so now. The caller
+    /// is the completer.
+    pub(crate) fn watch(self, waker: &Waker) -> bool {
+        let word = self.word();
+        if !word.is_pending() {
+            return false;
+        }
+        let known = word.is_watched() && self.watcher().will_wake(waker);
+        known || self.register::<Watcher>(word, waker).is_none()
+    }
+}
+
+/// Wakes also if waking somebody else panics.
+#[cfg(feature = "alloc")]
+struct WakeOnDrop(Option<Waker>);
+
+#[cfg(feature = "alloc")]
+impl Drop for WakeOnDrop {
+    fn drop(&mut self) {
+        self.0.take().into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Both sides: a waker's way in and back out.
+impl<T, E> SlotRef<T, E> {
+    /// Puts a waker in the place of its owner's last one; the word, if the round ended meanwhile.
+    #[inline(never)]
+    fn register<P: Words>(self, mut word: Word, waker: &Waker) -> Option<Word> {
+        // Foreign code, before any step: it may panic; if it ends this round, the exchange fails.
+        let fresh = waker.clone();
+        let replaced = self.withdraw::<P>(&mut word);
+        if !word.is_pending() {
+            return Some(word);
+        }
+        let words = P::words(&self);
+        words.fill(fresh);
+        loop {
+            // ORDERING: Release; [P2] the words and the waker behind them go to the publisher, [P10] or
+            // to the consumer that leaves. Acquire on failure: [P1] the ending's payload.
+            match self.exchange(word, P::filled(word), Ordering::Release, Ordering::Acquire) {
+                Ok(()) => {
+                    drop(replaced);
+                    return None;
+                }
+                Err(actual) if actual.is_pending() => word = actual,
+                Err(actual) => {
+                    let copied = words.copy();
+                    // SAFETY: filled above and never registered, so nobody took it.
+                    drop(unsafe { copied.into_waker() });
+                    return Some(actual);
+                }
+            }
+        }
+    }
+
+    /// Moves both wakers out, the waiter's and the watcher's.
+    ///
+    /// # Safety
+    /// The caller made the step from `word`, by which the words that were filled are empty and its own,
+    /// and is present.
+    unsafe fn move_out(self, word: Word) -> [Option<Waker>; 2] {
+        [
+            (Waiter::is_filled(word), self.waiter()),
+            (Watcher::is_filled(word), self.watcher()),
+        ]
+        .map(|(filled, words)| {
+            let copied = filled.then(|| words.copy())?;
+            // SAFETY: the words of a registration that is the caller's, as it says.
+            Some(unsafe { copied.into_waker() })
+        })
+    }
+
+    /// Takes the owner's own waker back, if it is still there, and brings `word` up to date.
+    fn withdraw<P: Words>(self, word: &mut Word) -> Option<Waker> {
+        while P::is_filled(*word) {
+            let copied = P::words(&self).copy();
+            // ORDERING: Relaxed; the words are this side's own, and a publisher that reads them
+            // while they change fails its exchange. Acquire on failure: [P1] the ending's payload.
+            match self.exchange(
+                *word,
+                P::emptied(*word),
+                Ordering::Relaxed,
+                Ordering::Acquire,
+            ) {
+                Ok(()) => {
+                    *word = P::emptied(*word);
+                    // SAFETY: this exchange emptied the words, so the registration is owned here.
+                    return Some(unsafe { copied.into_waker() });
+                }
+                Err(actual) => *word = actual,
+            }
+        }
+        None
     }
 }
 
@@ -288,7 +436,7 @@ impl<T, E> SlotRef<T, E> {
         };
         let mut word = slot.peek();
         loop {
-            if let Some(reason) = Self::refusal(word, token) {
+            if let Some(reason) = slot.refusal(word, token) {
                 return Err(Rejected::new(reason, carried));
             }
             // ORDERING: Relaxed; [P4] `produce` begins by loading the word with an acquire, and this
@@ -307,10 +455,10 @@ impl<T, E> SlotRef<T, E> {
         let reason = match named {
             None => Rejection::Stale,
             Some(slot) => {
-                let admits = |word| Self::refusal(word, token).is_none();
+                let admits = |word: Word| word.is_round_of(token.version()) && word.is_open();
                 match slot.end(slot.word(), Ending::Cancelled, admits) {
                     Ok(()) => return Ok(()),
-                    Err(word) => Self::refusal(word, token).unwrap_or(Rejection::Lost),
+                    Err(word) => slot.refusal(word, token).unwrap_or(Rejection::Lost),
                 }
             }
         };
@@ -329,13 +477,18 @@ impl<T, E> SlotRef<T, E> {
             None => Status::Pending,
             Some(Ending::Value) => Status::Succeeded,
             Some(Ending::Error) => Status::Failed,
-            Some(Ending::Cancelled | Ending::Abandoned) => Status::Cancelled,
+            Some(Ending::Cancelled | Ending::Abandoned | Ending::Closed) => Status::Cancelled,
         }
     }
 
-    fn refusal(word: Word, token: Token) -> Option<Rejection> {
+    /// Why a producer by `token` has no effect, if so. It has answered all the same: a round that is
+    /// held for that is held no more.
+    fn refusal(self, word: Word, token: Token) -> Option<Rejection> {
         if !word.is_round_of(token.version()) {
             Some(Rejection::Stale)
+        } else if word.is_held() {
+            self.let_go(word);
+            Some(Rejection::Closed)
         } else if word.is_deserted() {
             Some(Rejection::Closed)
         } else if !word.is_open() {
@@ -343,6 +496,55 @@ impl<T, E> SlotRef<T, E> {
         } else {
             None
         }
+    }
+
+    /// Takes the hold off a round that is held; whoever does it last releases.
+    fn let_go(self, mut word: Word) {
+        let version = word.version();
+        while word.is_round_of(version) && word.is_held() {
+            // ORDERING: Acquire; [P5] the consumer's accesses happen before the release below. Relaxed
+            // on failure: nothing was gained.
+            match self.exchange(word, word.let_go(), Ordering::Acquire, Ordering::Relaxed) {
+                Ok(()) => {
+                    if word.is_held_alone() {
+                        self.release(word);
+                    }
+                    return;
+                }
+                Err(actual) => word = actual,
+            }
+        }
+    }
+}
+
+/// Ending a round from outside: by its pool, whatever its mode. The caller is no party of the round.
+#[cfg(feature = "alloc")]
+impl<T, E> SlotRef<T, E> {
+    /// Ends the round if it is pending, and lets go of it if it is held; whether it ended here.
+    pub(crate) fn shut(self) -> bool {
+        let mut word = self.word();
+        while word.is_pending() && !word.is_retired() {
+            // ORDERING: AcqRel. Release: [P1] the pool's cause goes to the consumer. Acquire: [P2],
+            // [P10] the wakers. Acquire on failure: as for any load of the word.
+            match self.exchange(word, word.shut(), Ordering::AcqRel, Ordering::Acquire) {
+                Ok(()) => {
+                    // SAFETY: this exchange emptied the words, if they were filled, and left `TAKING`.
+                    let wakers = unsafe { self.move_out(word) };
+                    if wakers.iter().any(Option::is_some) {
+                        self.leave(Word::TAKING);
+                    }
+                    let [waiter, watcher] = wakers.map(WakeOnDrop);
+                    drop(watcher);
+                    drop(waiter);
+                    return true;
+                }
+                Err(actual) => word = actual,
+            }
+        }
+        if word.is_held() {
+            self.let_go(word);
+        }
+        false
     }
 }
 
@@ -353,10 +555,10 @@ impl<T, E> SlotRef<T, E> {
     pub(crate) fn poll(self, waker: &Waker) -> Option<Outcome<T, E>> {
         let mut word = self.word();
         if word.is_pending() {
-            if word.is_waiting() && self.waker().will_wake(waker) {
+            if word.is_waiting() && self.waiter().will_wake(waker) {
                 return None;
             }
-            word = self.register(word, waker)?;
+            word = self.register::<Waiter>(word, waker)?;
         }
         Some(self.take(word))
     }
@@ -368,64 +570,45 @@ impl<T, E> SlotRef<T, E> {
         (!word.is_pending()).then(|| self.take(word))
     }
 
-    /// Replaces the waker; the word, if the round ended meanwhile.
-    #[inline(never)]
-    fn register(self, mut word: Word, waker: &Waker) -> Option<Word> {
-        // Foreign code, before any step: it may panic; if it ends this round, the exchange fails.
-        let fresh = waker.clone();
-        let replaced = loop {
-            if !word.is_pending() {
-                return Some(word);
-            }
-            if !word.is_waiting() {
-                break None;
-            }
-            let copied = self.waker().copy();
-            // ORDERING: Relaxed; the words are this side's own, and a publisher that reads them
-            // while they change fails its exchange. Acquire on failure: [P1] the ending's payload.
-            match self.exchange(
-                word,
-                word.deregistered(),
-                Ordering::Relaxed,
-                Ordering::Acquire,
-            ) {
+    /// Ends a pending round as cancelled, and stays; false if it was over already.
+    pub(crate) fn close(self) -> bool {
+        let Some([_waiter, watcher]) = self.close_silently() else {
+            return false;
+        };
+        if let Some(watcher) = watcher {
+            watcher.wake();
+        }
+        true
+    }
+
+    /// Closes, if the round is pending, and moves both wakers out: this side's, and the completer's.
+    fn close_silently(self) -> Option<[Option<Waker>; 2]> {
+        let mut word = self.word();
+        while word.is_pending() {
+            // ORDERING: Acquire; [P10] the completer's waker, which may have been registered again since
+            // `word` was read, as the same word. Acquire on failure: [P1] the ending's payload.
+            match self.exchange(word, word.closed(), Ordering::Acquire, Ordering::Acquire) {
                 Ok(()) => {
-                    word = word.deregistered();
-                    // SAFETY: this exchange cleared `WAITING`, so the registration is owned here.
-                    break Some(unsafe { copied.into_waker() });
+                    // SAFETY: this exchange emptied the words, if they were filled.
+                    return Some(unsafe { self.move_out(word) });
                 }
                 Err(actual) => word = actual,
             }
-        };
-        self.waker().fill(fresh);
-        loop {
-            // ORDERING: Release; [P2] the words and the waker behind them go to the publisher.
-            // Acquire on failure: [P1] the ending's payload.
-            match self.exchange(
-                word,
-                word.registered(),
-                Ordering::Release,
-                Ordering::Acquire,
-            ) {
-                Ok(()) => {
-                    drop(replaced);
-                    return None;
-                }
-                Err(actual) if actual.is_pending() => word = actual,
-                Err(actual) => {
-                    let copied = self.waker().copy();
-                    // SAFETY: filled above and never registered, so no publisher took it.
-                    drop(unsafe { copied.into_waker() });
-                    return Some(actual);
-                }
-            }
         }
+        None
     }
 
     /// Moves the outcome out of an ended round and leaves.
     #[inline(always)]
     fn take(self, word: Word) -> Outcome<T, E> {
-        let outcome = match word.ending() {
+        let outcome = self.outcome(word);
+        self.depart(word);
+        outcome
+    }
+
+    #[inline(always)]
+    fn outcome(self, word: Word) -> Outcome<T, E> {
+        match word.ending() {
             // SAFETY: alive by the invariant; ended with a value, seen by an acquire, taken once.
             Some(Ending::Value) => Ok(unsafe { Slot::read::<Value<T>>(self.as_ptr()) }.0),
             Some(Ending::Error) => {
@@ -436,13 +619,34 @@ impl<T, E> SlotRef<T, E> {
             }
             Some(Ending::Cancelled) | None => Err(CompletionError::Cancelled),
             Some(Ending::Abandoned) => Err(CompletionError::Abandoned),
-        };
+            Some(Ending::Closed) => Err(self.cause()),
+        }
+    }
+
+    /// Leaves an ended round.
+    #[inline(always)]
+    fn depart(self, word: Word) {
         if word.is_alone(Word::CONSUMER) {
             self.release(word);
         } else {
             self.leave(Word::CONSUMER);
         }
-        outcome
+    }
+
+    /// What the pool was closed with.
+    #[cold]
+    fn cause(self) -> CompletionError<E> {
+        #[cfg(feature = "alloc")]
+        {
+            use crate::home::Place;
+
+            // SAFETY: alive by the invariant; the field never changes.
+            if let Place::Pooled(shard, _) = unsafe { (*self.as_ptr()).home }.place() {
+                // SAFETY: the shard of a slot of a pool of `T` and `E`, alive while the slot is out.
+                return CompletionError::Failed(unsafe { crate::pool::cause::<T, E>(shard) });
+            }
+        }
+        CompletionError::Cancelled
     }
 
     /// Leaves without waiting any longer: cancels a pending round, drops an outcome.
@@ -450,13 +654,22 @@ impl<T, E> SlotRef<T, E> {
     pub(crate) fn drop_consumer(self) {
         let mut word = self.word();
         while word.is_pending() {
-            let copied = self.waker().copy();
-            // ORDERING: Release; [P5], [P6] this side's accesses happen before the release by the
-            // producer, or before the next round. Acquire on failure: [P1] the ending's payload.
+            if word.is_watched() {
+                // A step more, after which this side is still present to move the watcher out.
+                if let Some([_waiter, watcher]) = self.close_silently() {
+                    self.leave(Word::CONSUMER);
+                    return watcher.into_iter().for_each(Waker::wake);
+                }
+                word = self.word();
+                continue;
+            }
+            let copied = self.waiter().copy();
+            // ORDERING: Release; [P5] this side's accesses happen before the release by the producer.
+            // Acquire on failure: [P1] the ending's payload.
             match self.exchange(word, word.dropped(), Ordering::Release, Ordering::Acquire) {
                 Ok(()) => {
                     if word.is_alone(Word::CONSUMER) {
-                        self.go_home();
+                        self.release(word);
                     }
                     if word.is_waiting() {
                         // SAFETY: this exchange cleared `WAITING`, so the registration is owned here.
@@ -467,7 +680,10 @@ impl<T, E> SlotRef<T, E> {
                 Err(actual) => word = actual,
             }
         }
-        drop(self.take(word));
+        // The cause of a pool that was closed is cloned for who asks for it.
+        let asked = word.ending() != Some(Ending::Closed);
+        let _outcome = asked.then(|| self.outcome(word));
+        self.depart(word);
     }
 }
 
@@ -475,28 +691,35 @@ impl<T, E> SlotRef<T, E> {
 impl<T, E> SlotRef<T, E> {
     #[inline(always)]
     fn release(self, word: Word) {
-        // ORDERING: Release; [P6] everything done in this round happens before the next one, which
-        // begins with an acquire of this word, or of the free bits.
-        self.state()
-            .store(word.next_round().raw(), Ordering::Release);
-        self.go_home();
-    }
-
-    /// Puts an idle slot back where it belongs.
-    #[inline(always)]
-    fn go_home(self) {
+        let idle = word.next_round();
         #[cfg(feature = "alloc")]
         {
             use crate::home::Place;
 
             // SAFETY: alive: in place by its borrow, boxed or pooled because it is not yet given back.
             match unsafe { (*self.as_ptr()).home }.place() {
-                // SAFETY: the bit is this slot's, is out, and is the caller's to put back.
-                Place::Pooled(shard, bit) => unsafe { crate::shard::Shard::put(shard, bit) },
-                Place::Source => {}
-                // SAFETY: a boxed slot comes from `Box::into_raw`, and its one round is over.
-                Place::Boxed => drop(unsafe { alloc::boxed::Box::from_raw(self.as_ptr()) }),
+                Place::Pooled(shard, bit) => {
+                    self.rest(idle.begun());
+                    // SAFETY: the bit is this slot's, is out, and is the caller's to put back.
+                    unsafe { crate::shard::Shard::put(shard, bit) };
+                }
+                Place::Source(_) => self.rest(idle),
+                Place::Boxed => {
+                    // Its drop looks at the word.
+                    self.rest(idle);
+                    // SAFETY: a boxed slot comes from `Box::leak`, and its one round is over.
+                    drop(unsafe { alloc::boxed::Box::from_raw(self.as_ptr()) });
+                }
             }
         }
+        #[cfg(not(feature = "alloc"))]
+        self.rest(idle);
+    }
+
+    #[inline(always)]
+    fn rest(self, word: Word) {
+        // ORDERING: Release; [P6] everything done in this round happens before the next one, which
+        // begins with an acquire of this word, or of the free bits.
+        self.state().store(word.raw(), Ordering::Release);
     }
 }

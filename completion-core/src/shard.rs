@@ -5,17 +5,33 @@
 //! share nothing. Bits need no tag against reuse: whoever clears a bit owns it, whatever happened to
 //! it before.
 //!
-//! The same word says when the pool may be freed, so no rent counts references. Closing adds a
-//! constant that puts the word at `TOP` minus the bits still out; as they come home the sum reaches
-//! `TOP`, the sign bit, exactly when the last one does. Below that the sign bit is never set, because
-//! a shard has fewer slots than its word has value bits.
+//! The same word says when the pool may be freed, so no rent counts references. When the pool's last
+//! handle is dropped, adding a constant puts the word at `TOP` minus the bits still out; as they come
+//! home the sum reaches `TOP`, the sign bit, exactly when the last one does. Below that the sign bit is
+//! never set, because a shard has fewer slots than its word has bits for them.
+//!
+//! Two flags at the low end say what concerns every rent and return, but hardly ever happens: that the
+//! pool is closed, and that somebody waits for a slot.
+
+use core::ptr::NonNull;
 
 use crate::sync::{AtomicUsize, Ordering};
 
-/// The most slots in one shard: one bit less than a word has, the top one tells that all are home.
-pub(crate) const SLOTS: usize = (usize::BITS - 1) as usize;
+/// Somebody waits: a slot that comes home is handed over instead.
+const WANTED: usize = 1 << 0;
+/// Nobody rents any more.
+const CLOSED: usize = 1 << 1;
+const FLAGS: usize = WANTED | CLOSED;
+const FIRST_BIT: u32 = FLAGS.count_ones();
 
+/// The word's sign bit: all are home, and no handle to the pool is left.
 const TOP: usize = 1 << (usize::BITS - 1);
+
+/// One more than the number of a shard's last bit.
+pub(crate) const BITS: usize = (usize::BITS - 1) as usize;
+
+/// The most slots in one shard.
+pub(crate) const SLOTS: usize = BITS - FIRST_BIT as usize;
 
 /// Up to [`SLOTS`] free bits. Aligned to two cache lines, as adjacent lines are fetched in pairs.
 #[repr(align(128))]
@@ -23,17 +39,22 @@ pub(crate) struct Shard {
     free: AtomicUsize,
     /// Bits that a rent found retired: out for ever.
     retired: AtomicUsize,
-    first: usize,
+    /// The number of a slot, less its bit.
+    base: usize,
     len: usize,
     owner: *const Owner,
 }
 
-/// What the last return of a closed pool needs to know of it.
+/// What a shard needs to know of its pool.
 pub(crate) struct Owner {
-    /// Shards that are not both closed and whole.
+    /// Shards that some slot or handle still refers to.
     live: AtomicUsize,
     /// Frees the pool, given the address of this very field.
     free: unsafe fn(*const Self),
+    pub(crate) shards: NonNull<[Shard]>,
+    /// Who waits for a slot.
+    #[cfg(feature = "std")]
+    pub(crate) waiting: crate::pool::Waiting,
 }
 
 impl Owner {
@@ -41,10 +62,21 @@ impl Owner {
         Self {
             live: AtomicUsize::new(shards),
             free,
+            shards: NonNull::from(&mut []),
+            #[cfg(feature = "std")]
+            waiting: crate::pool::Waiting::new(),
         }
     }
 
-    /// Notes that a shard is closed and whole; after the last one the pool is gone.
+    /// The pool's shards.
+    #[cfg(feature = "std")]
+    pub(crate) fn shards(&self) -> &[Shard] {
+        // SAFETY: made before any handle or slot was lent, freed after all are back, and never borrowed
+        // mutably in between.
+        unsafe { self.shards.as_ref() }
+    }
+
+    /// Notes that nothing refers to a shard any more; after the last one the pool is gone.
     ///
     /// # Safety
     /// `owner` is alive, and called at most once for each of its shards.
@@ -69,38 +101,43 @@ impl Shard {
         Self {
             free: AtomicUsize::new(Self::full(len)),
             retired: AtomicUsize::new(0),
-            first,
+            base: first.wrapping_sub(FIRST_BIT as usize),
             len,
             owner,
         }
     }
 
     const fn full(len: usize) -> usize {
-        (1 << len) - 1
+        ((1 << len) - 1) << FIRST_BIT
     }
 
-    /// Takes a slot out: its bit, or none if every slot is out.
+    /// Takes a slot out: its bit, or none if every slot is out, or the pool closed.
     #[inline(always)]
     pub(crate) fn take(&self) -> Option<u32> {
         // ORDERING: Relaxed; the word is only a guess for the exchange.
         let mut free = self.free.load(Ordering::Relaxed);
-        while free != 0 {
+        loop {
+            let home = free & !FLAGS;
+            if home == 0 || free & CLOSED != 0 {
+                return None;
+            }
+            let lowest = home & home.wrapping_neg();
             // ORDERING: Acquire; [P7] the slot's last round, put back with a release, happens before
             // the caller's. Relaxed on failure: nothing was taken.
             match self.free.compare_exchange_weak(
                 free,
-                free & (free - 1),
+                free - lowest,
                 Ordering::Acquire,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return Some(free.trailing_zeros()),
+                Ok(_) => return Some(lowest.trailing_zeros()),
                 Err(actual) => free = actual,
             }
         }
-        None
     }
 
-    /// Puts a slot back, and frees the pool if it was the last one out of a closed pool.
+    /// Puts a slot back, or hands it to who waits for one; frees the pool if it was the last one out
+    /// and no handle is left.
     ///
     /// # Safety
     /// `shard` is alive, `bit` is out, the caller owns it and touches its slot no more.
@@ -108,14 +145,96 @@ impl Shard {
     pub(crate) unsafe fn put(shard: *const Self, bit: u32) {
         // SAFETY: alive until this very bit is home, says the caller.
         let free = unsafe { &(*shard).free };
-        let bit = 1_usize << bit;
-        // ORDERING: Release; [P7] the round happens before the slot's next one, [P8] and before the
-        // pool is freed. An addition sets the bit, as it is clear.
-        let word = free.fetch_add(bit, Ordering::Release).wrapping_add(bit);
-        if word.cast_signed() < 0 {
-            // SAFETY: the sign says that all are home and the shard is closed; it waits for this call.
+        let bit_set = 1_usize << bit;
+        // ORDERING: Relaxed; the word is only a guess for the exchange.
+        let mut word = free.load(Ordering::Relaxed);
+        loop {
+            #[cfg(feature = "std")]
+            if word & WANTED != 0 {
+                // Before the bit is home: nothing else keeps the pool alive meanwhile.
+                // SAFETY: as for this call.
+                return unsafe { Self::hand_over(shard, bit) };
+            }
+            // ORDERING: Release; [P7] the round happens before the slot's next one, [P8] and before the
+            // pool is freed. Relaxed on failure: nothing was gained.
+            match free.compare_exchange_weak(
+                word,
+                word | bit_set,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => break,
+                Err(actual) => word = actual,
+            }
+        }
+        if (word + bit_set).cast_signed() < 0 {
+            // SAFETY: the sign says that all are home and no handle is left; it waits for this call.
             unsafe { Self::leave(shard) };
         }
+    }
+
+    /// Hands a slot that comes home to who waits longest. If nobody does after all, puts it back.
+    ///
+    /// # Safety
+    /// As for [`Shard::put`].
+    #[cfg(feature = "std")]
+    #[cold]
+    unsafe fn hand_over(shard: *const Self, bit: u32) {
+        // SAFETY: alive while the bit is out.
+        let owner = unsafe { (*shard).owner };
+        // SAFETY: as above.
+        let owner = unsafe { &*owner };
+        // SAFETY: as for this call.
+        let lease = unsafe { crate::pool::Lease::new(shard, bit) };
+        // If nobody took it, it is dropped, which comes here again only if somebody waits again.
+        drop(owner.waiting.hand_over(owner.shards(), lease));
+    }
+
+    /// Says to all returns from now on that somebody waits for a slot, or that nobody does.
+    #[cfg(feature = "std")]
+    pub(crate) fn set_wanted(&self, wanted: bool) {
+        // ORDERING: Relaxed; the flag orders nothing. That a return either sees it, or put its slot back
+        // before, where the look at the free bits that follows finds it, is the word's own order.
+        if wanted {
+            self.free.fetch_or(WANTED, Ordering::Relaxed);
+        } else {
+            self.free.fetch_and(!WANTED, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether somebody waits for a slot.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_wanted(&self) -> bool {
+        // ORDERING: Relaxed; the flag orders nothing.
+        self.free.load(Ordering::Relaxed) & WANTED != 0
+    }
+
+    /// Closes the shard: nobody rents from it any more. The bits of the slots that were out.
+    pub(crate) fn close(&self) -> impl Iterator<Item = u32> {
+        // ORDERING: Relaxed; the flag orders nothing. Whoever took a slot out before did so by a step on
+        // this word that this one follows, so the slot is among those returned.
+        let word = self.free.fetch_or(CLOSED, Ordering::Relaxed);
+        let mut out = Self::full(self.len) & !word;
+        core::iter::from_fn(move || {
+            let bit = (out != 0).then(|| out.trailing_zeros())?;
+            out &= out - 1;
+            Some(bit)
+        })
+    }
+
+    /// Whether every slot is home or retired.
+    pub(crate) fn is_whole(&self) -> bool {
+        // ORDERING: Acquire; [P7] the rounds that are over happen before what the caller does to the slots.
+        let home = self.free.load(Ordering::Acquire);
+        // ORDERING: Relaxed; as in `abandon`.
+        let retired = self.retired.load(Ordering::Relaxed);
+        (home | retired) & Self::full(self.len) == Self::full(self.len)
+    }
+
+    /// Whether it is closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        // ORDERING: Relaxed; the flag orders nothing.
+        self.free.load(Ordering::Relaxed) & CLOSED != 0
     }
 
     /// Leaves the slot of a taken `bit` out for ever, as its versions are used up.
@@ -126,11 +245,11 @@ impl Shard {
         self.retired.fetch_or(1 << bit, Ordering::Relaxed);
     }
 
-    /// Closes the shard: nobody rents from it any more, and the last slot to come home leaves.
+    /// The pool's last handle is gone: the last slot to come home leaves.
     ///
     /// # Safety
-    /// `shard` is alive, closed once, and nobody takes from it any more.
-    pub(crate) unsafe fn close(shard: *const Self) {
+    /// `shard` is alive, this is called once, and nobody takes from it any more.
+    pub(crate) unsafe fn abandon(shard: *const Self) {
         // SAFETY: alive, says the caller, and read before the word that lets it go.
         let full = Self::full(unsafe { (*shard).len });
         // SAFETY: as above.
@@ -142,14 +261,14 @@ impl Shard {
         let step = TOP - full + retired;
         // ORDERING: Release; [P8] what the pool's handles did happens before it is freed by a return.
         let word = free.fetch_add(step, Ordering::Release).wrapping_add(step);
-        if word == TOP {
+        if word & !FLAGS == TOP {
             // SAFETY: all were home, so no return leaves for this shard.
             unsafe { Self::leave(shard) };
         }
     }
 
     /// # Safety
-    /// `shard` is closed and whole, and nobody else leaves for it.
+    /// No slot is out and no handle left, and nobody else leaves for it.
     #[cold]
     unsafe fn leave(shard: *const Self) {
         // SAFETY: alive until its owner heard that it left.
@@ -162,36 +281,39 @@ impl Shard {
         unsafe { Owner::leave(owner) };
     }
 
-    /// The number, over all shards of the pool, of the slot of `bit`.
+    pub(crate) fn owner(&self) -> *const Owner {
+        self.owner
+    }
+
+    /// The number, over all slots of the pool, of the slot of `bit`.
+    #[inline(always)]
+    pub(crate) fn number_of(&self, bit: u32) -> usize {
+        self.base.wrapping_add(bit as usize)
+    }
+
+    /// The same, as a token has it.
     pub(crate) fn index_of(&self, bit: u32) -> u16 {
         #[expect(
             clippy::cast_possible_truncation,
             reason = "a pool's capacity is a `u16`"
         )]
         {
-            (self.first + bit as usize) as u16
+            self.number_of(bit) as u16
         }
     }
 
-    /// The number of the shard's first slot.
-    #[inline(always)]
-    pub(crate) fn first(&self) -> usize {
-        self.first
-    }
-
-    /// How many slots it was made with.
-    pub(crate) fn len(&self) -> u32 {
+    /// The bits of its slots.
+    pub(crate) fn bits(&self) -> core::ops::Range<u32> {
         #[expect(clippy::cast_possible_truncation, reason = "at most `SLOTS`")]
-        {
-            self.len as u32
-        }
+        let len = self.len as u32;
+        FIRST_BIT..FIRST_BIT + len
     }
 
     /// How many slots still serve, and how many of them are out just now.
     pub(crate) fn usage(&self) -> (usize, usize) {
         // ORDERING: Relaxed, twice; statistics, out of date when they are read.
         let retired = self.retired.load(Ordering::Relaxed);
-        let home = self.free.load(Ordering::Relaxed) & !retired;
+        let home = self.free.load(Ordering::Relaxed) & Self::full(self.len) & !retired;
         let serving = self.len - retired.count_ones() as usize;
         (serving, serving.saturating_sub(home.count_ones() as usize))
     }

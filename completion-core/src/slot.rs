@@ -14,11 +14,14 @@ use crate::sync::{AtomicPtr, AtomicRaw, AtomicUsize, Ordering, UnsafeCell, const
 #[repr(C)]
 pub(crate) struct Slot<T, E> {
     pub(crate) state: AtomicRaw,
-    pub(crate) waker: WakerWords,
+    /// The consumer's waker, which waits for the outcome.
+    pub(crate) waiter: WakerWords,
     pub(crate) home: Home,
     /// Rounds begun, for the pool's statistics; written only by the renter.
     pub(crate) rents: AtomicUsize,
     pub(crate) payload: UnsafeCell<Payload<T, E>>,
+    /// The completer's waker, which watches for the consumer's leaving.
+    pub(crate) watcher: WakerWords,
 }
 
 /// What a round carries; which field is live is told by the state word alone.
@@ -30,13 +33,14 @@ pub(crate) union Payload<T, E> {
 
 impl<T, E> Slot<T, E> {
     constructor! {
-        pub(crate) const fn new(home: Home) -> Self {
+        pub(crate) const fn new(home: Home, word: Word) -> Self {
             Self {
-                state: AtomicRaw::new(Word::NEW.raw()),
-                waker: WakerWords::new(),
+                state: AtomicRaw::new(word.raw()),
+                waiter: WakerWords::new(),
                 home,
                 rents: AtomicUsize::new(0),
                 payload: UnsafeCell::new(Payload { none: () }),
+                watcher: WakerWords::new(),
             }
         }
     }
@@ -123,17 +127,44 @@ impl<T, E> Slot<T, E> {
     }
 }
 
+/// Repairs, by the owner of a slot in place.
+impl<T, E> Slot<T, E> {
+    /// Makes the slot idle, if its handles were forgotten.
+    pub(crate) fn reset(&mut self) {
+        let word = self.now();
+        if !word.is_idle() && !word.is_retired() {
+            *self = Self::new(self.home, word.next_round());
+        }
+    }
+
+    /// Begins a retired slot's versions anew.
+    pub(crate) fn renew(&mut self) {
+        if self.now().is_retired() {
+            *self = Self::new(self.home, Word::NEW);
+        }
+    }
+
+    fn now(&mut self) -> Word {
+        // ORDERING: Relaxed; `&mut` means that whoever touched the slot before happened before.
+        Word::from_raw(self.state.load(Ordering::Relaxed))
+    }
+}
+
 impl<T, E> Drop for Slot<T, E> {
     /// Drops what handles that were forgotten left behind.
     fn drop(&mut self) {
-        // ORDERING: Relaxed; `&mut` means that whoever touched the slot before happened before.
-        let word = Word::from_raw(self.state.load(Ordering::Relaxed));
-        if word.is_waiting() {
-            let copied = self.waker.copy();
-            // SAFETY: `WAITING` with no handle left: the words hold a waker that nobody else moves out.
-            drop(unsafe { copied.into_waker() });
-        }
-        if word.raw() & Word::CONSUMER == 0 {
+        let word = self.now();
+        // Bound first, so that one that panics when it is dropped keeps none of the rest.
+        let _wakers = [
+            (word.is_waiting(), &self.waiter),
+            (word.is_watched(), &self.watcher),
+        ]
+        .map(|(filled, words)| {
+            let copied = words.copy();
+            // SAFETY: filled, with no handle left: the words hold a waker that nobody else moves out.
+            filled.then(|| unsafe { copied.into_waker() })
+        });
+        if word.is_deserted() {
             return;
         }
         match word.ending() {
@@ -141,7 +172,7 @@ impl<T, E> Drop for Slot<T, E> {
             Some(Ending::Value) => drop(unsafe { Self::read::<Value<T>>(self) }.0),
             // SAFETY: ended with an error that no consumer took; `&mut` excludes everybody else.
             Some(Ending::Error) => drop(unsafe { Self::read::<Failure<E>>(self) }.0),
-            Some(Ending::Cancelled | Ending::Abandoned) | None => {}
+            Some(Ending::Cancelled | Ending::Abandoned | Ending::Closed) | None => {}
         }
     }
 }
@@ -169,8 +200,8 @@ impl WakerWords {
         }
     }
 
-    /// Puts a waker in. The caller is the consumer, `WAITING` is clear, and what the words held was
-    /// moved out.
+    /// Puts a waker in. The caller is the words' owner, the state word says that they are empty, and what
+    /// they held was moved out.
     #[inline(always)]
     pub(crate) fn fill(&self, waker: Waker) {
         let waker = ManuallyDrop::new(waker);
@@ -192,7 +223,7 @@ impl WakerWords {
         }
     }
 
-    /// Whether the words hold a waker that wakes the same task. The caller is the consumer.
+    /// Whether the words hold a waker that wakes the same task. The caller is their owner.
     #[inline(always)]
     pub(crate) fn will_wake(&self, waker: &Waker) -> bool {
         let copied = self.copy();
@@ -204,8 +235,8 @@ impl CopiedWaker {
     /// Makes the copy a waker again.
     ///
     /// # Safety
-    /// The words are those of one registration, and the caller owns it: it made the step that clears
-    /// `WAITING`, or it left `TAKING` to itself.
+    /// The words are those of one registration, and the caller owns it: it made the step that says that
+    /// the words are empty.
     #[inline(always)]
     pub(crate) unsafe fn into_waker(self) -> Waker {
         // SAFETY: `fill` stored a reference to a `'static` table, and both words are of one waker.

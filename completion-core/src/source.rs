@@ -6,12 +6,13 @@ use core::ptr::NonNull;
 
 use crate::completer::Completer;
 use crate::completion::Completion;
-use crate::error::{BeginError, Rejected};
+use crate::error::BeginError;
 use crate::home::Home;
 use crate::round::{Round, SlotRef};
 use crate::slot::Slot;
-use crate::sync::{Ordering, constructor};
-use crate::token::{Status, Token};
+use crate::state::Word;
+use crate::sync::constructor;
+use crate::token::{Token, by_token};
 
 /// A resettable single-shot completion source: one round at a time, any number of rounds.
 ///
@@ -57,7 +58,7 @@ impl<T, E> CompletionSource<T, E> {
         /// An idle source.
         #[must_use]
         pub const fn new() -> Self {
-            Self { slot: Slot::new(Home::IN_PLACE) }
+            Self { slot: Slot::new(Home::in_place(0), Word::NEW) }
         }
     }
 
@@ -91,11 +92,8 @@ impl<T, E> CompletionSource<T, E> {
     #[inline]
     pub fn begin(&self) -> Result<Round<'_, T, E>, BeginError> {
         let slot = self.slot();
-        match slot.begin_contended() {
-            Ok(()) => Ok((Completer::new(slot), Completion::new(slot))),
-            Err(word) if word.is_retired() => Err(BeginError::Retired),
-            Err(_) => Err(BeginError::Lent),
-        }
+        slot.begin_contended()?;
+        Ok((Completer::new(slot), Completion::new(slot)))
     }
 
     /// Begins a round on a source that nobody else can reach: no read-modify-write at all.
@@ -151,54 +149,28 @@ impl<T, E> CompletionSource<T, E> {
     /// # Ok::<(), completion_core::BeginError>(())
     /// ```
     pub fn reset(&mut self) {
-        let word = self.slot().peek();
-        if word.is_idle() || word.is_retired() {
-            return;
-        }
-        let fresh = Slot::new(Home::IN_PLACE);
-        // ORDERING: Relaxed; `&mut` excludes every other access.
-        fresh
-            .state
-            .store(word.next_round().raw(), Ordering::Relaxed);
-        self.slot = fresh;
+        self.slot.reset();
     }
 
-    /// Completes the round that `token` names, and wakes whoever waits.
+    /// Makes a source whose versions are used up serve again.
     ///
-    /// Claims the round first: of all holders of tokens exactly one wins.
+    /// Its versions begin anew, so tokens of long ago would match again: call it when none is left, wherever
+    /// they went. `&mut` shows that no handle is.
     ///
-    /// # Errors
-    ///
-    /// The value comes back if another producer was first, the waiter left, or the round is over.
-    pub fn complete(&self, token: Token, value: T) -> Result<(), Rejected<T>> {
-        SlotRef::complete_named(self.named(token), token, value)
+    /// ```
+    /// # use completion_core::CompletionSource;
+    /// let mut source = CompletionSource::<u32, ()>::new();
+    /// source.renew();
+    /// assert!(source.begin().is_ok());
+    /// ```
+    pub fn renew(&mut self) {
+        self.slot.renew();
     }
 
-    /// Fails the round that `token` names, and wakes whoever waits.
-    ///
-    /// # Errors
-    ///
-    /// The error comes back if another producer was first, the waiter left, or the round is over.
-    pub fn fail(&self, token: Token, error: E) -> Result<(), Rejected<E>> {
-        SlotRef::fail_named(self.named(token), token, error)
-    }
-
-    /// Cancels the round that `token` names, and wakes whoever waits.
-    ///
-    /// # Errors
-    ///
-    /// If another producer was first (also one that is still writing), or the round is over.
-    pub fn cancel(&self, token: Token) -> Result<(), Rejected<()>> {
-        SlotRef::cancel_named(self.named(token), token)
-    }
-
-    /// What the round that `token` names has come to.
-    ///
-    /// A peer may move it on before the answer is read; only *stale* is final, for a token that was given
-    /// out.
-    #[must_use]
-    pub fn status(&self, token: Token) -> Status {
-        SlotRef::status_named(self.named(token), token)
+    by_token! {
+        "completion_core::CompletionSource::<u32, ()>::new()", "begin()?",
+        /// A source counts nothing.
+        fn note_stale(&self) {}
     }
 
     fn named(&self, token: Token) -> Option<SlotRef<T, E>> {
@@ -219,8 +191,3 @@ impl<T, E> fmt::Debug for CompletionSource<T, E> {
             .finish_non_exhaustive()
     }
 }
-
-const _: () = assert!(
-    size_of::<Slot<u64, usize>>() <= 64,
-    "a small source fits one cache line"
-);

@@ -1,72 +1,81 @@
 //! The state word of a slot: what it says, and which word may follow which. Pure functions only.
 //!
-//! One atomic word holds everything that two parties may race for. From the low end: three
-//! *presence* bits (who may still touch the slot), two *mode* bits, the *outcome*, the *generation*
-//! of the registered waker, and the *version* of the round.
+//! One atomic word holds everything that two parties may race for. From the low end: the *presence*
+//! bits (who may still touch the slot), two *mode* bits, the *outcome*, the *generation* of the
+//! registered waker, and the *version* of the round.
 //!
 //! | field | bits (64 / 32) | meaning |
 //! |---|---|---|
 //! | `CONSUMER` | 1 | a `Completion` is lent |
 //! | `PRODUCER` | 1 | somebody may write the payload: the unique `Completer`, or one claimer of a shared round |
-//! | `TAKING` | 1 | a publisher is still moving the waker out |
+//! | `TAKING` | 1 | somebody is still moving wakers out |
+//! | `KEPT` | 1 | in a unique round *watched*: the watcher words hold the completer's waker. In a shared round *held*: the token's holder has yet to answer, also if the consumer leaves |
 //! | `SHARED` | 1 | the round's completer became a token |
-//! | `WAITING` | 1 | the waker words hold the consumer's waker |
-//! | outcome | 3 | pending, value, error, cancelled, abandoned |
-//! | generation | 8 / 2 | registrations in this round, saturating |
-//! | version | 48 / 22 | rounds whose token went out; all ones means retired |
+//! | `WAITING` | 1 | the waiter words hold the consumer's waker |
+//! | outcome | 3 | pending, value, error, cancelled, abandoned, closed |
+//! | generation | 7 / 2 | the consumer's registrations in this round, saturating |
+//! | version | 48 / 21 | rounds whose token went out; all ones means retired |
 //!
 //! ## 1. States
 //!
 //! | state | presence | outcome | lasts |
 //! |---|---|---|---|
 //! | Idle | none | pending | until begun; Retired for ever |
-//! | Unique | `CONSUMER` `PRODUCER` | pending | until completed, dropped or shared |
-//! | Shared | `CONSUMER`, `SHARED` | pending | until completed, cancelled or dropped |
+//! | Unique | `CONSUMER` `PRODUCER` | pending | until completed, dropped, closed or shared. A pooled slot is begun when it goes home, so it also rests in this state |
+//! | Shared | `CONSUMER`, `SHARED` | pending | until completed, cancelled, closed or dropped |
 //! | Claimed | `CONSUMER` `PRODUCER`, `SHARED` | pending | transient: one move of the payload by the claimer |
-//! | Closed | `PRODUCER` | cancelled | until the completer or claimer leaves |
-//! | Ended | `CONSUMER` | ended | until the consumer takes or leaves |
-//! | Taking | `TAKING`, perhaps `CONSUMER` | ended | transient: one move of the waker by the publisher |
-//! | Left | none | ended | transient: until the last to leave, who is alone, stores Idle |
+//! | Deserted | `PRODUCER` | cancelled | until the completer or claimer leaves |
+//! | Held | `KEPT`, `SHARED` | cancelled | until a token holder answers |
+//! | Closed | `CONSUMER` `PRODUCER` | cancelled by the consumer, or closed by the pool | until both have left |
+//! | Ended | `CONSUMER`; held, if the consumer closed | ended | until the consumer takes or leaves |
+//! | Taking | `TAKING`, perhaps others | ended | transient: one move of the wakers |
+//! | Left | none | ended | transient: until the last to leave, who is alone, stores Idle, or Unique at home |
 //!
-//! `WAITING` may be set in Unique, Shared and Claimed, and nowhere else. No state has `PRODUCER` and
-//! an outcome other than cancelled: a producer writes the outcome in the step in which it leaves.
+//! `WAITING` may be set in Unique, Shared and Claimed, and nowhere else. Watched may be set in Unique,
+//! held in Shared, Held and Ended. Whoever has `PRODUCER` writes the outcome in the step in which it leaves, so
+//! beside `PRODUCER` there is no outcome but *cancelled* and *closed*.
 //!
 //! ## 2. Transitions
 //!
 //! | from | to | who | how | function | gains / gives up |
 //! |---|---|---|---|---|---|
-//! | Idle | Unique | renter, `begin` | plain store by the owner, or compare-exchange in place | [`Word::begun`] | both handles |
-//! | Unique | Shared | completer | fetch-add | [`Word::SHARE`] | completer gives up the payload |
-//! | Closed | Left | completer that shares | fetch-add | [`Word::SHARE`] | it releases; the token is stale from the start |
-//! | Shared | Claimed | token holder | compare-exchange | [`Word::claimed`] | claimer gains the payload |
-//! | Unique, Claimed | Ended (or Taking) | completer, claimer | compare-exchange | [`Word::ended`] | payload goes to the consumer, waker to the publisher |
-//! | Shared | Ended (or Taking) | `cancel` by token | compare-exchange | [`Word::ended`] | waker goes to the canceller |
-//! | Unique, Claimed | Closed | consumer leaves | compare-exchange | [`Word::dropped`] | consumer keeps its waker, producer keeps its payload |
-//! | Shared | Idle, next version | consumer leaves | compare-exchange | [`Word::dropped`] | consumer releases |
-//! | any with `CONSUMER`, pending | same, `WAITING` set or cleared | consumer | compare-exchange | [`Word::registered`], [`Word::deregistered`] | waker words |
+//! | Idle | Unique | `begin` | plain store by the owner, or compare-exchange in place | [`Word::begun`] | both handles |
+//! | Unique, not watched | Shared, perhaps held | completer | compare-exchange | [`Word::shared`] | completer gives up the payload |
+//! | Deserted, Closed | Left, Ended | completer that shares | compare-exchange | [`Word::shared`] | the last to leave releases; the token is stale from the start |
+//! | Shared | Claimed, held no more | token holder | compare-exchange | [`Word::claimed`] | claimer gains the payload |
+//! | Unique, Claimed | Ended (or Taking) | completer, claimer | compare-exchange | [`Word::ended`] | payload goes to the consumer, its waker to the publisher |
+//! | Shared | Ended (or Taking) | `cancel` by token | compare-exchange | [`Word::ended`] | the consumer's waker goes to the canceller |
+//! | any pending | Closed or Ended | consumer | compare-exchange | [`Word::closed`] | both wakers go to the consumer |
+//! | any pending | the same with `TAKING`, if there are wakers | the pool that closes | compare-exchange | [`Word::shut`] | both wakers go to the pool |
+//! | Unique and not watched, Claimed | Deserted | consumer leaves | compare-exchange | [`Word::dropped`] | consumer keeps its waker, producer keeps its payload |
+//! | Shared | Left, or Held | consumer leaves | compare-exchange | [`Word::dropped`] | consumer releases, or leaves that to the answer |
+//! | Held, or Ended and held | the same, held no more | a token holder that answers, the pool that closes | compare-exchange | [`Word::let_go`] | the last to leave releases |
+//! | any with `CONSUMER`, pending | same, `WAITING` set or cleared | consumer | compare-exchange | [`Waiter`] | waiter words |
+//! | Unique | same, watched or not | completer | compare-exchange | [`Watcher`] | watcher words |
 //! | Ended | Idle, next version | consumer | plain store: it is alone | [`Word::next_round`] | consumer releases |
-//! | Closed | Left | completer, claimer | fetch-sub | [`Word::PRODUCER`] | it releases |
-//! | Taking | without `TAKING` or without `CONSUMER`: Ended or Left at last | publisher, consumer | fetch-sub | [`Word::TAKING`], [`Word::CONSUMER`] | the last to leave releases |
+//! | Deserted, Closed, Taking | the same without the presence: Left at last | each | fetch-sub | [`Word::PRODUCER`], [`Word::CONSUMER`], [`Word::TAKING`] | the last to leave releases |
 //! | Left | Idle, next version | the last to leave | plain store: it is alone | [`Word::next_round`] | the slot goes home |
 //!
-//! Not in the table, so impossible: Unique to Claimed (tokens exist only after [`Word::SHARE`]);
+//! Not in the table, so impossible: Unique to Claimed (tokens exist only after [`Word::shared`]);
 //! Ended to any other outcome (every ending step starts from *pending*); any change by a token whose
-//! version differs (every step compares the whole word).
+//! version differs (every step compares the whole word); a watched round that is Deserted (a consumer
+//! that leaves a watched round closes it first).
 //!
 //! ## 3. Who may touch which field
 //!
 //! | field | owner |
 //! |---|---|
-//! | payload | the holder of `PRODUCER` while pending or closed; the consumer once ended; whoever released, until the next round |
-//! | waker words, write | the consumer while `WAITING` is clear and the outcome pending |
-//! | waker words, read | additionally any publisher, *speculatively*: what it read counts only if its compare-exchange then succeeds |
-//! | waker words, move out | the step that clears `WAITING`: the consumer's own, or the publisher's |
+//! | payload | the holder of `PRODUCER` while pending, cancelled or closed; the consumer once ended otherwise; whoever released, until the next round |
+//! | waiter words, write | the consumer while `WAITING` is clear and the outcome pending |
+//! | waiter words, read | additionally any publisher, *speculatively*: what it read counts only if its compare-exchange then succeeds |
+//! | waiter words, move out | the step that clears `WAITING`: the consumer's own, the publisher's, or the pool's |
+//! | watcher words | the completer while the round is pending and not watched; whoever made the step that clears watched |
 //!
 //! ## 4. Who releases
 //!
-//! The step that leaves no presence bit. Whoever made it stores the next version's Idle word, unless the
-//! step did so itself, and puts the slot back where it came from. Until Idle is stored nobody else
-//! may begin, although nobody is present.
+//! The step that leaves no presence bit. Whoever made it stores the word of the next version, unless the
+//! slot is freed at once, and puts the slot back where it came from. Until then nobody else may begin,
+//! although nobody is present.
 //!
 //! ## 5. When foreign code runs
 //!
@@ -76,19 +85,20 @@
 
 use crate::sync::{GENERATION_BITS, Raw, VERSION_BITS, widen};
 
-const OUTCOME_SHIFT: u32 = 5;
-const GENERATION_SHIFT: u32 = 8;
+const OUTCOME_SHIFT: u32 = 6;
+const GENERATION_SHIFT: u32 = 9;
 const VERSION_SHIFT: u32 = GENERATION_SHIFT + GENERATION_BITS;
 
-const SHARED: Raw = 1 << 3;
-const WAITING: Raw = 1 << 4;
+const KEPT: Raw = 1 << 3;
+const SHARED: Raw = 1 << 4;
+const WAITING: Raw = 1 << 5;
 const OUTCOME_MASK: Raw = 0b111 << OUTCOME_SHIFT;
 const GENERATION_ONE: Raw = 1 << GENERATION_SHIFT;
 const GENERATION_MASK: Raw = ((1 << GENERATION_BITS) - 1) << GENERATION_SHIFT;
 const VERSION_ONE: Raw = 1 << VERSION_SHIFT;
 const VERSION_MAX: Raw = (1 << VERSION_BITS) - 1;
 const VERSION_MASK: Raw = VERSION_MAX << VERSION_SHIFT;
-const PRESENT: Raw = Word::CONSUMER | Word::PRODUCER | Word::TAKING;
+const PRESENT: Raw = Word::CONSUMER | Word::PRODUCER | Word::TAKING | KEPT;
 
 const _: () = assert!(VERSION_SHIFT + VERSION_BITS <= Raw::BITS);
 const _: () = assert!(
@@ -104,6 +114,8 @@ pub(crate) enum Ending {
     Error = 2,
     Cancelled = 3,
     Abandoned = 4,
+    /// By a pool that closes; the pool has the cause.
+    Closed = 5,
 }
 
 /// What the publisher of an ending owes to the waiter.
@@ -127,10 +139,8 @@ impl Word {
     pub(crate) const CONSUMER: Raw = 1 << 0;
     /// Presence: somebody may write the payload.
     pub(crate) const PRODUCER: Raw = 1 << 1;
-    /// Presence: a publisher is still moving the waker out.
+    /// Presence: somebody is still moving wakers out.
     pub(crate) const TAKING: Raw = 1 << 2;
-    /// Added to a Unique word it gives up uniqueness: `SHARED` in, `PRODUCER` out.
-    pub(crate) const SHARE: Raw = SHARED - Self::PRODUCER;
     /// A slot that was never used.
     pub(crate) const NEW: Self = Self(0);
 
@@ -172,6 +182,24 @@ impl Word {
         self.0 & SHARED != 0
     }
 
+    /// The completer's waker is in the watcher words.
+    #[inline(always)]
+    pub(crate) const fn is_watched(self) -> bool {
+        self.0 & (KEPT | SHARED) == KEPT
+    }
+
+    /// The consumer ended the round, and the token's holder has yet to answer.
+    #[inline(always)]
+    pub(crate) const fn is_held(self) -> bool {
+        self.0 & (KEPT | SHARED) == KEPT | SHARED && !self.is_pending()
+    }
+
+    /// Held, and nobody else is present.
+    #[inline(always)]
+    pub(crate) const fn is_held_alone(self) -> bool {
+        self.is_held() && self.is_alone(KEPT)
+    }
+
     /// Whether `bit` is the only presence, so that its holder is alone with the slot.
     #[inline(always)]
     pub(crate) const fn is_alone(self, bit: Raw) -> bool {
@@ -186,7 +214,8 @@ impl Word {
             1 => Some(Ending::Value),
             2 => Some(Ending::Error),
             3 => Some(Ending::Cancelled),
-            _ => Some(Ending::Abandoned),
+            4 => Some(Ending::Abandoned),
+            _ => Some(Ending::Closed),
         }
     }
 
@@ -220,27 +249,69 @@ impl Word {
         self.0 & GENERATION_MASK == GENERATION_MASK
     }
 
-    /// Idle to Unique.
+    /// Idle to Unique. A retired word stays as it is.
     #[inline(always)]
     pub(crate) const fn begun(self) -> Self {
-        Self(self.0 | Self::CONSUMER | Self::PRODUCER)
+        if self.is_retired() {
+            self
+        } else {
+            Self(self.0 | Self::CONSUMER | Self::PRODUCER)
+        }
+    }
+
+    /// Unique to Shared. A round that is over already has nothing to be held for.
+    #[inline(always)]
+    pub(crate) const fn shared(self, held: bool) -> Self {
+        let kept = if held && self.is_pending() { KEPT } else { 0 };
+        Self(self.0 & !Self::PRODUCER | SHARED | kept)
     }
 
     /// Shared to Claimed.
     #[inline(always)]
     pub(crate) const fn claimed(self) -> Self {
-        Self(self.0 | Self::PRODUCER)
+        Self((self.0 | Self::PRODUCER) & !KEPT)
+    }
+
+    const fn with(self, ending: Ending) -> Self {
+        Self(self.0 | ((ending as Raw) << OUTCOME_SHIFT))
     }
 
     /// Pending to Ended, by a producer that leaves in this step or by a canceller that never came.
     #[inline(always)]
     pub(crate) const fn ended(self, ending: Ending) -> Self {
-        let ended = (self.0 & !Self::PRODUCER) | ((ending as Raw) << OUTCOME_SHIFT);
+        let left = self.0 & !(Self::PRODUCER | KEPT);
         Self(match self.wake() {
-            Wake::Nobody => ended,
-            Wake::Copied => ended & !WAITING,
-            Wake::TakeThenLeave => (ended & !WAITING) | Self::TAKING,
+            Wake::Nobody => left,
+            Wake::Copied => left & !WAITING,
+            Wake::TakeThenLeave => (left & !WAITING) | Self::TAKING,
         })
+        .with(ending)
+    }
+
+    /// Pending to Closed or Ended, by the consumer, which stays.
+    #[inline(always)]
+    pub(crate) const fn closed(self) -> Self {
+        let watched = if self.is_watched() { KEPT } else { 0 };
+        Self(self.0 & !(WAITING | watched)).with(Ending::Cancelled)
+    }
+
+    /// Pending to Closed or Ended, by a pool, which takes part only for as long as there are wakers to
+    /// be moved out.
+    #[cfg(any(feature = "alloc", test))]
+    #[inline(always)]
+    pub(crate) const fn shut(self) -> Self {
+        let taking = if self.is_waiting() || self.is_watched() {
+            Self::TAKING
+        } else {
+            0
+        };
+        Self(self.0 & !(WAITING | KEPT) | taking).with(Ending::Closed)
+    }
+
+    /// Held no more.
+    #[inline(always)]
+    pub(crate) const fn let_go(self) -> Self {
+        Self(self.0 & !KEPT)
     }
 
     /// What [`Word::ended`] from this word owes.
@@ -255,32 +326,11 @@ impl Word {
         }
     }
 
-    /// The waker words are full: the next generation, or the last one again.
-    #[inline(always)]
-    pub(crate) const fn registered(self) -> Self {
-        let step = if self.is_saturated() {
-            0
-        } else {
-            GENERATION_ONE
-        };
-        Self((self.0 + step) | WAITING)
-    }
-
-    /// The waker words are the consumer's again.
-    #[inline(always)]
-    pub(crate) const fn deregistered(self) -> Self {
-        Self(self.0 & !WAITING)
-    }
-
-    /// The consumer leaves a pending round: Closed while a producer is present, else over.
+    /// The consumer leaves a pending round that is not watched: to Deserted while a producer is
+    /// present, to Held while the token is, else to Left.
     #[inline(always)]
     pub(crate) const fn dropped(self) -> Self {
-        if self.is_alone(Self::CONSUMER) {
-            self.next_round()
-        } else {
-            let left = self.0 & !(Self::CONSUMER | WAITING);
-            Self(left | ((Ending::Cancelled as Raw) << OUTCOME_SHIFT))
-        }
+        Self(self.0 & !(Self::CONSUMER | WAITING)).with(Ending::Cancelled)
     }
 
     /// Idle again. Only a round whose token went out consumes a version; the last one retires the
@@ -296,6 +346,63 @@ impl Word {
     }
 }
 
+/// Whose waker it is, and by which bit the word says that it is there.
+pub(crate) trait Post {
+    /// Whether the words hold a waker.
+    fn is_filled(word: Word) -> bool;
+    /// The words were filled.
+    fn filled(word: Word) -> Word;
+    /// The words are their owner's again.
+    fn emptied(word: Word) -> Word;
+}
+
+/// The consumer's: it waits for the outcome.
+pub(crate) enum Waiter {}
+
+/// The completer's: it watches for the consumer's leaving.
+pub(crate) enum Watcher {}
+
+impl Post for Waiter {
+    #[inline(always)]
+    fn is_filled(word: Word) -> bool {
+        word.is_waiting()
+    }
+
+    /// The next generation, or the last one again.
+    #[inline(always)]
+    fn filled(word: Word) -> Word {
+        let step = if word.is_saturated() {
+            0
+        } else {
+            GENERATION_ONE
+        };
+        Word((word.0 + step) | WAITING)
+    }
+
+    #[inline(always)]
+    fn emptied(word: Word) -> Word {
+        Word(word.0 & !WAITING)
+    }
+}
+
+impl Post for Watcher {
+    #[inline(always)]
+    fn is_filled(word: Word) -> bool {
+        word.is_watched()
+    }
+
+    /// No generation: nobody copies these words before they are its own.
+    #[inline(always)]
+    fn filled(word: Word) -> Word {
+        Word(word.0 | KEPT)
+    }
+
+    #[inline(always)]
+    fn emptied(word: Word) -> Word {
+        Word(word.0 & !KEPT)
+    }
+}
+
 impl core::fmt::Debug for Word {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Word")
@@ -303,6 +410,8 @@ impl core::fmt::Debug for Word {
             .field("consumer", &(self.0 & Self::CONSUMER != 0))
             .field("producer", &(self.0 & Self::PRODUCER != 0))
             .field("taking", &(self.0 & Self::TAKING != 0))
+            .field("watched", &self.is_watched())
+            .field("held", &(self.is_shared() && self.0 & KEPT != 0))
             .field("shared", &self.is_shared())
             .field("waiting", &self.is_waiting())
             .field("ending", &self.ending())

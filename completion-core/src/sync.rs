@@ -11,7 +11,7 @@ pub(crate) use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 mod width {
     pub(crate) type Raw = u64;
     pub(crate) type AtomicRaw = core::sync::atomic::AtomicU64;
-    pub(crate) const GENERATION_BITS: u32 = 8;
+    pub(crate) const GENERATION_BITS: u32 = 7;
     pub(crate) const VERSION_BITS: u32 = 48;
 
     pub(crate) const fn widen(raw: Raw) -> u64 {
@@ -25,7 +25,7 @@ mod width {
     pub(crate) type Raw = u32;
     pub(crate) type AtomicRaw = core::sync::atomic::AtomicU32;
     pub(crate) const GENERATION_BITS: u32 = 2;
-    pub(crate) const VERSION_BITS: u32 = 22;
+    pub(crate) const VERSION_BITS: u32 = 21;
 
     pub(crate) const fn widen(raw: Raw) -> u64 {
         raw as u64
@@ -60,6 +60,23 @@ impl<T> UnsafeCell<T> {
     #[inline(always)]
     pub(crate) fn with_mut<R>(&self, access: impl FnOnce(*mut T) -> R) -> R {
         access(self.0.get())
+    }
+}
+
+/// A lock that a panic does not poison: nothing that can panic runs under it.
+#[cfg(feature = "std")]
+pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+
+#[cfg(feature = "std")]
+impl<T> Mutex<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(std::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, T> {
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -101,7 +118,7 @@ pub(crate) fn thread_hint() -> usize {
 ///
 /// Without `std` it is taken from the stack's address: stacks of threads are megabytes apart, and a
 /// machine with one stack has one thread to serve.
-#[cfg(all(feature = "alloc", not(feature = "std")))]
+#[cfg(not(feature = "std"))]
 #[inline]
 pub(crate) fn thread_hint() -> usize {
     let marker = 0u8;

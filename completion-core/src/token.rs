@@ -83,3 +83,149 @@ pub enum Status {
     /// The round is over, or the token never named one.
     Stale,
 }
+
+/// The operations by token, which sources and pools have in common. `named` finds the slot; the body says
+/// what is done about a stale token; the two texts make the examples' owner and begin its round.
+macro_rules! by_token {
+    ($owner:literal, $begin:literal, $(#[$note_doc:meta])* fn $note:ident(&$this:ident) $body:block) => {
+        /// Completes the round that `token` names, and wakes whoever waits.
+        ///
+        /// Claims the round first: of all holders of tokens exactly one wins.
+        ///
+        /// # Errors
+        ///
+        /// The value comes back if another producer was first, the waiter left, or the round is over.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        #[doc = concat!("let owner = ", $owner, ";")]
+        #[doc = concat!("let (completer, mut completion) = owner.", $begin, ";")]
+        /// let token = completer.into_token().expect("no overflow");
+        /// owner.complete(token, 7)?;
+        /// assert_eq!(completion.try_take(), Some(Ok(7)));
+        /// assert_eq!(owner.complete(token, 8).unwrap_err().into_payload(), 8);
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        pub fn complete(&self, token: Token, value: T) -> Result<(), crate::Rejected<T>> {
+            self.noting_stale(SlotRef::complete_named(self.named(token), token, value))
+        }
+
+        /// Fails the round that `token` names, and wakes whoever waits.
+        ///
+        /// # Errors
+        ///
+        /// The error comes back if another producer was first, the waiter left, or the round is over.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        #[doc = concat!("let owner = ", $owner, ";")]
+        #[doc = concat!("let (completer, mut completion) = owner.", $begin, ";")]
+        /// let token = completer.into_token().expect("no overflow");
+        /// owner.fail(token, ())?;
+        /// assert_eq!(completion.try_take().unwrap().unwrap_err().into_failure(), Some(()));
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        pub fn fail(&self, token: Token, error: E) -> Result<(), crate::Rejected<E>> {
+            self.noting_stale(SlotRef::fail_named(self.named(token), token, error))
+        }
+
+        /// Cancels the round that `token` names, and wakes whoever waits.
+        ///
+        /// # Errors
+        ///
+        /// If another producer was first (also one that is still writing), or the round is over.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        #[doc = concat!("let owner = ", $owner, ";")]
+        #[doc = concat!("let (completer, mut completion) = owner.", $begin, ";")]
+        /// let token = completer.into_token().expect("no overflow");
+        /// owner.cancel(token)?;
+        /// assert_eq!(owner.complete(token, 7).unwrap_err().into_payload(), 7);
+        /// assert!(completion.try_take().unwrap().is_err());
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        pub fn cancel(&self, token: Token) -> Result<(), crate::Rejected<()>> {
+            self.noting_stale(SlotRef::cancel_named(self.named(token), token))
+        }
+
+        /// Completes or fails the round whose [token](crate::Token::to_bits) came back as a number.
+        ///
+        /// For numbers from outside: `io_uring` user data, the context of a C callback, the id in a
+        /// reply. Any number will do: one that is forged, out of range or late is refused. One that belongs
+        /// to *another* source or pool may name a round of this one, and then completes it; that harms no
+        /// memory.
+        ///
+        /// # Errors
+        ///
+        /// The outcome comes back if another producer was first, the waiter left, or the number names no
+        /// current round.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        #[doc = concat!("let owner = ", $owner, ";")]
+        #[doc = concat!("let (completer, mut completion) = owner.", $begin, ";")]
+        /// let key: u64 = completer.into_token().expect("no overflow").to_bits(); // goes out with a request
+        /// owner.complete_raw(key, Ok(7))?; // comes back with the reply
+        /// assert_eq!(completion.try_take(), Some(Ok(7)));
+        /// assert_eq!(owner.complete_raw(u64::MAX, Ok(8)).unwrap_err().into_payload(), Ok(8));
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        pub fn complete_raw(
+            &self,
+            key: u64,
+            outcome: Result<T, E>,
+        ) -> Result<(), crate::Rejected<Result<T, E>>> {
+            let token = Token::from_bits(key);
+            match outcome {
+                Ok(value) => self.complete(token, value).map_err(|it| it.map(Ok)),
+                Err(error) => self.fail(token, error).map_err(|it| it.map(Err)),
+            }
+        }
+
+        /// What the round that `token` names has come to.
+        ///
+        /// A peer may move it on before the answer is read; only *stale* is final, for a token that was
+        /// given out.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use completion_core::Status;
+        ///
+        #[doc = concat!("let owner = ", $owner, ";")]
+        #[doc = concat!("let (completer, mut completion) = owner.", $begin, ";")]
+        /// let token = completer.into_token().expect("no overflow");
+        /// assert_eq!(owner.status(token), Status::Pending);
+        /// owner.complete(token, 7)?;
+        /// assert_eq!(owner.status(token), Status::Succeeded);
+        /// assert_eq!(completion.try_take(), Some(Ok(7)));
+        /// assert_eq!(owner.status(token), Status::Stale);
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        #[must_use]
+        pub fn status(&self, token: Token) -> crate::Status {
+            SlotRef::status_named(self.named(token), token)
+        }
+
+        fn noting_stale<P>(
+            &self,
+            produced: Result<(), crate::Rejected<P>>,
+        ) -> Result<(), crate::Rejected<P>> {
+            if let Err(rejected) = &produced
+                && rejected.reason() == crate::Rejection::Stale
+            {
+                self.$note();
+            }
+            produced
+        }
+
+        $(#[$note_doc])*
+        fn $note(&$this) $body
+    };
+}
+pub(crate) use by_token;

@@ -15,11 +15,13 @@ extern crate alloc;
 mod completer;
 #[path = "../../completion-core/src/completion.rs"]
 mod completion;
+#[path = "../../completion-core/src/deadline.rs"]
+mod deadline;
 #[path = "../../completion-core/src/error.rs"]
 mod error;
 #[path = "../../completion-core/src/home.rs"]
 mod home;
-#[path = "../../completion-core/src/pool.rs"]
+#[path = "../../completion-core/src/pool/mod.rs"]
 mod pool;
 #[path = "../../completion-core/src/round.rs"]
 mod round;
@@ -31,6 +33,8 @@ mod slot;
 mod source;
 #[path = "../../completion-core/src/state.rs"]
 mod state;
+#[path = "../../completion-core/src/static_pool.rs"]
+mod static_pool;
 #[path = "../../completion-core/src/token.rs"]
 mod token;
 
@@ -39,9 +43,11 @@ mod witness;
 
 pub use completer::Completer;
 pub use completion::Completion;
-pub use error::{BeginError, CompletionError, Exhausted, NoToken, Rejected, Rejection};
-pub use pool::{Pool, PoolStats};
+pub use deadline::{DeadlineError, WithDeadline};
+pub use error::{BeginError, CompletionError, NoToken, Rejected, Rejection, RentError};
+pub use pool::{Pool, PoolStats, Rent, ShrinkError};
 pub use round::Round;
 pub use source::CompletionSource;
+pub use static_pool::StaticPool;
 pub use token::{Status, Token};
 pub use witness::{Kind, Payload, Witness};

@@ -51,6 +51,19 @@ watched! {
     AtomicPtr<T>: atomic::AtomicPtr<T>, *mut T;
 }
 
+/// Loom's lock.
+pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(loom::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+        self.0.lock().unwrap()
+    }
+}
+
 /// Loom's types cannot be built at compile time: `const` is left out.
 macro_rules! constructor {
     ($(#[$attribute:meta])* $visibility:vis const fn $($item:tt)*) => {

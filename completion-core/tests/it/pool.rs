@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::mem;
 use std::sync::Mutex;
 
-use completion_core::{Completer, Completion, CompletionError, Exhausted, Pool, PoolStats, Token};
+use completion_core::{Completer, Completion, CompletionError, Pool, PoolStats, RentError, Token};
 
 use crate::support::{Ledger, Payload, Probe, poll, scaled, widths};
 
@@ -51,7 +51,7 @@ fn every_capacity_lends_exactly_so_many_and_overflows_beyond() {
         assert_eq!(figures(pool.stats()), [count, 0, 0, 0, 0, 0, 0]);
 
         let rounds: Vec<Round> = (0..capacity).map(|_| pool.try_rent().unwrap()).collect();
-        assert_eq!(pool.try_rent().unwrap_err(), Exhausted);
+        assert_eq!(pool.try_rent().unwrap_err(), RentError::Exhausted);
         assert_eq!(figures(pool.stats()), [count, count, count, count, 0, 0, 0]);
         let beyond = [pool.rent(), pool.rent()];
         assert_eq!(figures(pool.stats()), [count, count, count, count, 0, 2, 0]);
@@ -117,7 +117,7 @@ fn a_round_is_home_when_its_outcome_was_taken_and_not_before() {
     // A completer that never leaves pins its source; a token does not.
     let (completer, completion) = pool.rent();
     drop(completion);
-    assert_eq!(pool.try_rent().unwrap_err(), Exhausted);
+    assert_eq!(pool.try_rent().unwrap_err(), RentError::Exhausted);
     drop(completer);
     let (completer, completion) = pool.rent();
     let _token = completer.into_token().unwrap();
@@ -260,7 +260,7 @@ fn slots_retire_when_their_versions_are_used_up_and_the_pool_goes_on() {
         assert_eq!(completion.try_take(), Some(Ok(round)));
     }
     if widths::WEARS_OUT {
-        assert_eq!(pool.try_rent().unwrap_err(), Exhausted);
+        assert_eq!(pool.try_rent().unwrap_err(), RentError::Retired);
         let stats = pool.stats();
         assert_eq!(
             (stats.capacity, stats.in_use, stats.returned),
@@ -374,7 +374,7 @@ fn forgotten_handles_keep_their_source_out_and_harm_nobody() {
         3
     );
 
-    assert_eq!(pool.try_rent().unwrap_err(), Exhausted);
+    assert_eq!(pool.try_rent().unwrap_err(), RentError::Exhausted);
     let (completer, mut completion) = pool.rent();
     completer.complete(ledger.payload(4)).unwrap();
     assert_eq!(completion.try_take().unwrap().unwrap().tag(), 4);

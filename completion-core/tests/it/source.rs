@@ -410,7 +410,7 @@ fn errors_say_what_happened_and_keep_their_cause() {
         Rejection::Lost.to_string(),
         Rejection::Stale.to_string(),
         #[cfg(feature = "alloc")]
-        completion_core::Exhausted.to_string(),
+        completion_core::RentError::Exhausted.to_string(),
     ];
     for (n, text) in texts.iter().enumerate() {
         assert!(text.starts_with(char::is_lowercase), "{text}");

@@ -11,8 +11,8 @@ use std::rc::Rc;
 use std::sync::MutexGuard;
 
 use completion_core::{
-    BeginError, Completer, Completion, CompletionError, CompletionSource, Exhausted, NoToken, Pool,
-    PoolStats, Rejected, Rejection, Status, Token,
+    BeginError, Completer, Completion, CompletionError, CompletionSource, NoToken, Pool, PoolStats,
+    Rejected, Rejection, RentError, Status, Token,
 };
 
 /// `Send`, not `Sync`.
@@ -99,7 +99,7 @@ holds! {
     Rejected<Neither>: Error;
     NoToken<Completer<'static, Neither, Neither>>: Error;
     BeginError: Error, Send, Sync, UnwindSafe, RefUnwindSafe;
-    Exhausted: Error, Send, Sync, UnwindSafe, RefUnwindSafe;
+    RentError: Error, Send, Sync, UnwindSafe, RefUnwindSafe;
     Rejection: Error, Send, Sync, UnwindSafe, RefUnwindSafe;
     Status: Send, Sync, UnwindSafe, RefUnwindSafe;
     PoolStats: Send, Sync, UnwindSafe, RefUnwindSafe;
@@ -133,10 +133,10 @@ fn sizes_are_what_they_are_meant_to_be() {
     assert_eq!(size_of::<Rejected<()>>(), 1);
     assert_eq!(size_of::<CompletionError<()>>(), 1);
     assert_eq!(size_of::<CompletionError<Box<u8>>>(), 2 * WORD);
-    assert_eq!(size_of::<Exhausted>(), 0);
+    assert_eq!(size_of::<RentError>(), 1);
     assert!(size_of::<CompletionSource<u64, usize>>() <= 64);
     let overhead = size_of::<CompletionSource<(), ()>>();
-    assert!(overhead <= 5 * 8, "{overhead}");
+    assert!(overhead <= 7 * 8, "{overhead}");
     assert_eq!(
         size_of::<CompletionSource<[u64; 100], [u64; 50]>>(),
         overhead.next_multiple_of(8) + 800,

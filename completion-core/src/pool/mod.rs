@@ -1,0 +1,303 @@
+//! A bounded pool of sources.
+
+use alloc::boxed::Box;
+use core::fmt;
+use core::marker::PhantomData;
+use core::panic::{RefUnwindSafe, UnwindSafe};
+use core::ptr::NonNull;
+
+use crate::completer::Completer;
+use crate::completion::Completion;
+use crate::error::RentError;
+use crate::home::Home;
+use crate::round::{Round, SlotRef};
+use crate::shard::Shard;
+use crate::slot::Slot;
+use crate::state::Word;
+use crate::sync::{Ordering, thread_hint};
+use crate::token::{Token, by_token};
+
+mod closing;
+mod shrinking;
+mod stats;
+mod storage;
+#[cfg(feature = "std")]
+mod waiting;
+
+pub(crate) use closing::cause;
+pub use shrinking::ShrinkError;
+pub use stats::PoolStats;
+use storage::{Inner, Padded};
+#[cfg(feature = "std")]
+pub use waiting::Rent;
+#[cfg(feature = "std")]
+pub(crate) use waiting::{Lease, Waiting};
+
+/// A bounded pool of completion sources: one allocation in the beginning, none per round.
+///
+/// [`rent`](Self::rent) lends a source for one round. It comes back by itself, inside the poll that
+/// takes the outcome, or with whichever handle leaves last. A full pool never blocks:
+/// [`try_rent`](Self::try_rent) refuses, and [`rent`](Self::rent) allocates a source for that one
+/// round. With capacity 0 every round does so, which makes the pool a plain one-shot factory.
+///
+/// A `Pool` is a handle; [`Clone`] makes another one to the same sources. Rounds outlive the pool: its
+/// memory is freed when the last handle is dropped *and* the last source is home. A round whose handle
+/// was [forgotten](core::mem::forget) keeps its source out, and the memory with it.
+///
+/// Only a handle can act by [token](crate::Token). Keep one for as long as tokens are out: when the last
+/// handle is gone, nobody is left to complete a shared round, and its waiter waits for ever.
+///
+/// Rent, return and every operation on a round are lock-free, except that a round beyond the capacity
+/// calls the allocator at both ends, and so does whoever is last of a pool. Free sources are found by
+/// bits sharded over cache lines, and threads start at different ones; a rent from an exhausted pool
+/// looks at all of them.
+///
+/// The counterpart of .NET's `ObjectPool<T>` of `ManualResetValueTaskSourceCore<T>`.
+///
+/// # Examples
+///
+/// ```
+/// use completion_core::Pool;
+///
+/// let pool = Pool::<String, std::io::Error>::with_capacity(16);
+/// let (completer, completion) = pool.rent();
+/// std::thread::spawn(move || completer.complete("done".to_string()));
+/// assert_eq!(futures_lite::future::block_on(completion)?, "done");
+/// assert_eq!(pool.stats().in_use, 0);
+/// # Ok::<(), completion_core::CompletionError<std::io::Error>>(())
+/// ```
+pub struct Pool<T, E> {
+    inner: NonNull<Inner<T, E>>,
+    /// Copies of what `inner` holds, so that a rent reads no line but its shard's and its slot's.
+    shards: NonNull<[Shard]>,
+    slots: NonNull<[Padded<T, E>]>,
+    owns: PhantomData<Inner<T, E>>,
+}
+
+// SAFETY: a handle creates rounds, whose values and errors move between threads.
+unsafe impl<T: Send, E: Send> Send for Pool<T, E> {}
+// SAFETY: as above; every method that takes `&self` works on atomics and on slots it has taken out.
+unsafe impl<T: Send, E: Send> Sync for Pool<T, E> {}
+
+// Foreign code runs at quiet points only, so one that panics leaves nothing half done.
+impl<T, E> UnwindSafe for Pool<T, E> {}
+impl<T, E> RefUnwindSafe for Pool<T, E> {}
+
+impl<T, E> Pool<T, E> {
+    /// What [`new`](Self::new) makes room for.
+    pub const DEFAULT_CAPACITY: u16 = 256;
+
+    /// A pool of [256](Self::DEFAULT_CAPACITY) sources.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_capacity(Self::DEFAULT_CAPACITY)
+    }
+
+    /// A pool of `capacity` sources; 0 is legal, and makes every round an overflow.
+    #[must_use]
+    pub fn with_capacity(capacity: u16) -> Self {
+        Self::of(Inner::new(usize::from(capacity), |_| Word::NEW.begun()))
+    }
+
+    /// The first handle to it.
+    fn of(inner: NonNull<Inner<T, E>>) -> Self {
+        // SAFETY: just made, and borrowed for this function.
+        let all = unsafe { inner.as_ref() };
+        Self {
+            inner,
+            shards: all.owner.shards,
+            slots: all.slots,
+            owns: PhantomData,
+        }
+    }
+
+    fn inner(&self) -> &Inner<T, E> {
+        // SAFETY: alive while a handle is, and never borrowed mutably once shared.
+        unsafe { self.inner.as_ref() }
+    }
+
+    #[inline(always)]
+    fn shards(&self) -> &[Shard] {
+        // SAFETY: as for `inner`.
+        unsafe { self.shards.as_ref() }
+    }
+
+    /// Rents a source for one round; if all are out, allocates one for just this round.
+    ///
+    /// A round of an allocated source behaves alike, but [has no
+    /// token](crate::Completer::into_token), and its source is freed at its end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = completion_core::Pool::<u32, ()>::with_capacity(1);
+    /// let first = pool.rent();
+    /// let (completer, mut completion) = pool.rent();
+    /// completer.complete(7)?;
+    /// assert_eq!(completion.try_take(), Some(Ok(7)));
+    /// assert_eq!(pool.stats().overflowed, 1);
+    /// # Ok::<(), completion_core::Rejected<u32>>(())
+    /// ```
+    #[inline]
+    pub fn rent(&self) -> Round<'static, T, E> {
+        self.try_rent()
+            .unwrap_or_else(|reason| self.overflow(reason))
+    }
+
+    /// Rents a source for one round, if one is home.
+    ///
+    /// # Errors
+    ///
+    /// [`RentError::Exhausted`] if every shard, looked at in turn, had all its sources out;
+    /// [`RentError::Closed`] after [`close`](Self::close); [`RentError::Retired`] when the versions of
+    /// all sources are used up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = completion_core::Pool::<u32, ()>::with_capacity(1);
+    /// let round = pool.try_rent()?;
+    /// assert!(pool.try_rent().is_err());
+    /// drop(round);
+    /// assert!(pool.try_rent().is_ok());
+    /// # Ok::<(), completion_core::RentError>(())
+    /// ```
+    #[inline]
+    pub fn try_rent(&self) -> Result<Round<'static, T, E>, RentError> {
+        let shards = self.shards();
+        let start = thread_hint();
+        for turn in 0..shards.len() {
+            let shard = &shards[start.wrapping_add(turn) & (shards.len() - 1)];
+            while let Some(bit) = shard.take() {
+                if let Some(round) = self.begin(shard, bit) {
+                    return Ok(round);
+                }
+            }
+        }
+        Err(self.why_not())
+    }
+
+    /// Begins a round on the slot of a bit that was taken out; none if it is retired.
+    #[inline(always)]
+    fn begin(&self, shard: &Shard, bit: u32) -> Option<Round<'static, T, E>> {
+        let slot = self.nth(shard.number_of(bit));
+        if slot.begin_rented() {
+            Some((Completer::new(slot), Completion::new(slot)))
+        } else {
+            self.retire(shard, bit);
+            None
+        }
+    }
+
+    /// Leaves a slot whose versions are used up out for ever.
+    #[cold]
+    fn retire(&self, shard: &Shard, bit: u32) {
+        shard.retire(bit);
+        #[cfg(feature = "std")]
+        if self.serving() == 0 {
+            self.inner().owner.waiting.give_up();
+        }
+    }
+
+    #[cold]
+    fn why_not(&self) -> RentError {
+        if self.is_closed() {
+            RentError::Closed
+        } else if self.serving() == 0 && !self.slots.is_empty() {
+            RentError::Retired
+        } else {
+            RentError::Exhausted
+        }
+    }
+
+    /// How many sources are not retired.
+    fn serving(&self) -> usize {
+        self.shards().iter().map(|shard| shard.usage().0).sum()
+    }
+
+    #[cold]
+    fn overflow(&self, reason: RentError) -> Round<'static, T, E> {
+        // ORDERING: Relaxed; a statistic.
+        self.inner().overflowed.fetch_add(1, Ordering::Relaxed);
+        let (completer, mut completion) = boxed();
+        if reason == RentError::Closed {
+            completion.close();
+        }
+        (completer, completion)
+    }
+
+    by_token! {
+        "completion_core::Pool::<u32, ()>::new()", "rent()",
+        /// What is done about a token whose round is over.
+        fn count_stale(&self) {
+            // ORDERING: Relaxed; a statistic.
+            self.inner().stale.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn named(&self, token: Token) -> Option<SlotRef<T, E>> {
+        (token.index() < self.slots.len()).then(|| self.nth(token.index()))
+    }
+
+    /// The pool's slot of this number.
+    #[inline(always)]
+    fn nth(&self, number: usize) -> SlotRef<T, E> {
+        let slot = storage::nth(self.slots, number);
+        // SAFETY: `Padded` wraps the slot alone, which is alive while a handle is.
+        SlotRef::new(unsafe { NonNull::new_unchecked(slot.cast::<Slot<T, E>>()) })
+    }
+}
+
+/// A round on a slot of its own, freed at its end.
+pub(crate) fn boxed<T, E>() -> Round<'static, T, E> {
+    let slot = Box::new(Slot::new(Home::BOXED, Word::NEW.begun()));
+    let slot = SlotRef::new(NonNull::from(Box::leak(slot)));
+    (Completer::new(slot), Completion::new(slot))
+}
+
+impl<T, E> Clone for Pool<T, E> {
+    /// Another handle to the same sources.
+    ///
+    /// # Panics
+    ///
+    /// If `isize::MAX` handles were made and forgotten: a count that wraps would free the pool early.
+    fn clone(&self) -> Self {
+        // ORDERING: Relaxed; the handle that is cloned keeps the pool alive meanwhile.
+        let handles = self.inner().handles.fetch_add(1, Ordering::Relaxed);
+        // Made before the check, so that its drop takes the count back if the check fails.
+        let clone = Self { ..*self };
+        assert!(
+            handles < isize::MAX.cast_unsigned(),
+            "too many handles to one pool"
+        );
+        clone
+    }
+}
+
+impl<T, E> Drop for Pool<T, E> {
+    fn drop(&mut self) {
+        // ORDERING: AcqRel. Release: [P9] what was done by this handle happens before the closing.
+        // Acquire: if it is the last one, so does what was done by the others.
+        if self.inner().handles.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return;
+        }
+        for n in 0..self.shards.len() {
+            // SAFETY: alive until the last shard is whole; no handle is left to rent.
+            unsafe { Shard::abandon(storage::nth(self.shards, n)) };
+        }
+    }
+}
+
+impl<T, E> Default for Pool<T, E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T, E> fmt::Debug for Pool<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,83 @@
+//! What a pool has done, derived from what it knows anyway.
+
+use super::Pool;
+use crate::sync::Ordering;
+
+impl<T, E> Pool<T, E> {
+    /// What the pool has done so far.
+    ///
+    /// Nothing on the way of a round counts for it: it is derived from the free bits and from what
+    /// each source knows of itself. While rounds are under way the figures are of slightly different
+    /// moments; at rest they are exact, except `high_water`, which is an upper bound.
+    #[must_use]
+    pub fn stats(&self) -> PoolStats {
+        let (mut capacity, mut in_use) = (0, 0);
+        for shard in self.shards() {
+            let (serving, out) = shard.usage();
+            capacity += serving;
+            in_use += out;
+        }
+        let inner = self.inner();
+        let (mut rented, mut high_water, mut held) = (inner.rented_before, 0, 0);
+        for number in 0..self.slots.len() {
+            let rents = self.nth(number).rents();
+            rented += rents as u64;
+            high_water += usize::from(rents != 0);
+            held += usize::from(self.nth(number).peek().is_held_alone());
+        }
+        PoolStats {
+            capacity,
+            in_use,
+            held,
+            high_water,
+            rented,
+            returned: rented.saturating_sub(in_use as u64),
+            // ORDERING: Relaxed, twice; statistics.
+            overflowed: inner.overflowed.load(Ordering::Relaxed) as u64,
+            stale: inner.stale.load(Ordering::Relaxed) as u64,
+        }
+    }
+
+    /// Panics unless every source is home: for the end of a test, or of a connection.
+    ///
+    /// # Panics
+    ///
+    /// If a round is not over, at the caller's location.
+    ///
+    /// ```
+    /// let pool = completion_core::Pool::<u32, ()>::new();
+    /// drop(pool.rent());
+    /// pool.assert_quiescent();
+    /// ```
+    #[track_caller]
+    pub fn assert_quiescent(&self) {
+        let in_use = self.stats().in_use;
+        assert!(in_use == 0, "{in_use} rounds of the pool are not over");
+    }
+}
+
+/// What a [`Pool`] has done so far; see [`Pool::stats`].
+///
+/// Counters wrap: per source at 2^32 on 32-bit targets, in practice never on others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct PoolStats {
+    /// Sources that serve. Less than asked for only when some have used up their versions.
+    pub capacity: usize,
+    /// Sources out just now. Rounds that overflowed are not among them.
+    pub in_use: usize,
+    /// Of these, those that nobody waits for, and that are [held](crate::Completer::into_held_token)
+    /// until the other side answers.
+    pub held: usize,
+    /// How many sources were ever out: an upper bound of how many were out at once, and near it, as a
+    /// shard rents its lowest free source.
+    pub high_water: usize,
+    /// Rounds begun on pooled sources.
+    pub rented: u64,
+    /// Rounds over on pooled sources.
+    pub returned: u64,
+    /// Rounds begun outside the pool because it was exhausted.
+    pub overflowed: u64,
+    /// Calls to complete, fail or cancel by a token whose round was over, or that never named one.
+    pub stale: u64,
+}
