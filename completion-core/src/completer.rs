@@ -12,6 +12,7 @@ use crate::round::SlotRef;
 use crate::slot::{Failure, Value};
 use crate::state::Ending;
 use crate::token::Token;
+use crate::trace;
 
 /// The one who may end a round: with a value, an error, or a cancellation.
 ///
@@ -57,6 +58,11 @@ impl<'a, T, E> Completer<'a, T, E> {
             slot,
             source: PhantomData,
         }
+    }
+
+    #[cfg(feature = "diagnostics")]
+    pub(crate) fn slot(&self) -> SlotRef<T, E> {
+        self.slot
     }
 
     /// Takes the presence over from the handle, whose drop then no longer runs.
@@ -278,13 +284,19 @@ impl<'a, T, E> Completer<'a, T, E> {
 impl<T, E> Drop for Completer<'_, T, E> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.slot.produce_nothing(Ending::Abandoned);
+        let origin = self.slot.origin();
+        if self.slot.produce_nothing(Ending::Abandoned) {
+            trace::abandoned(origin);
+        }
     }
 }
 
 impl<T, E> fmt::Debug for Completer<'_, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Completer")
+        let mut shown = f.debug_struct("Completer");
+        #[cfg(feature = "diagnostics")]
+        shown.field("origin", &self.slot.origin());
+        shown
             .field("state", &self.slot.peek())
             .finish_non_exhaustive()
     }

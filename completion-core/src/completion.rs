@@ -65,6 +65,11 @@ impl<T, E> Completion<'_, T, E> {
         }
     }
 
+    #[cfg(feature = "diagnostics")]
+    pub(crate) fn slot(&self) -> Option<SlotRef<T, E>> {
+        self.slot
+    }
+
     /// The outcome, if it is there; does not wait and registers no waker.
     ///
     /// `None` while the round is pending, and for ever once the outcome was taken.
@@ -158,7 +163,10 @@ impl<T, E> Drop for Completion<'_, T, E> {
 
 impl<T, E> fmt::Debug for Completion<'_, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Completion")
+        let mut shown = f.debug_struct("Completion");
+        #[cfg(feature = "diagnostics")]
+        shown.field("origin", &self.slot.map(SlotRef::origin));
+        shown
             .field("state", &self.slot.map(|slot| slot.peek()))
             .finish_non_exhaustive()
     }

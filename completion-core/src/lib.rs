@@ -14,6 +14,8 @@ extern crate std;
 mod completer;
 mod completion;
 mod deadline;
+#[cfg(feature = "diagnostics")]
+pub mod diagnostics;
 mod error;
 mod home;
 #[cfg(feature = "alloc")]
@@ -27,6 +29,7 @@ mod state;
 mod static_pool;
 mod sync;
 mod token;
+mod trace;
 #[cfg(feature = "std")]
 mod wait;
 

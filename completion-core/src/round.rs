@@ -14,6 +14,7 @@ use crate::slot::{Carry, Failure, Slot, Value, WakerWords};
 use crate::state::{Ending, Post, Waiter, Wake, Watcher, Word};
 use crate::sync::{AtomicRaw, Ordering};
 use crate::token::{Status, Token};
+use crate::trace::{Origin, Trace};
 
 /// Both handles of one round.
 pub type Round<'a, T, E> = (Completer<'a, T, E>, Completion<'a, T, E>);
@@ -104,6 +105,21 @@ impl<T, E> SlotRef<T, E> {
     }
 }
 
+/// Diagnostics.
+impl<T, E> SlotRef<T, E> {
+    #[inline(always)]
+    fn trace(&self) -> &Trace {
+        // SAFETY: alive by the invariant; only this field is borrowed.
+        unsafe { &(*self.as_ptr()).trace }
+    }
+
+    /// Where and when the round began.
+    #[inline(always)]
+    pub(crate) fn origin(self) -> Origin {
+        self.trace().origin()
+    }
+}
+
 /// A waker's two words in a slot, and the bit that says whether they are filled.
 trait Words: Post {
     fn words<T, E>(slot: &SlotRef<T, E>) -> &WakerWords;
@@ -128,6 +144,7 @@ impl<T, E> SlotRef<T, E> {
     /// Begins a round on a slot that is the caller's alone; false if it is retired, or if handles of
     /// its last round were forgotten.
     #[inline(always)]
+    #[cfg_attr(feature = "diagnostics", track_caller)]
     pub(crate) fn begin_owned(self) -> bool {
         let word = self.peek();
         let idle = word.is_idle();
@@ -135,6 +152,7 @@ impl<T, E> SlotRef<T, E> {
             // ORDERING: Relaxed; the two handles are created here and move to other threads only with a
             // happens-before edge of their own, and a stale token that reads this word touches nothing.
             self.state().store(word.begun().raw(), Ordering::Relaxed);
+            self.trace().begin();
         }
         idle
     }
@@ -143,6 +161,7 @@ impl<T, E> SlotRef<T, E> {
     /// it is retired.
     #[cfg(feature = "alloc")]
     #[inline(always)]
+    #[cfg_attr(feature = "diagnostics", track_caller)]
     pub(crate) fn begin_rented(self) -> bool {
         if self.peek().is_retired() {
             return false;
@@ -151,6 +170,7 @@ impl<T, E> SlotRef<T, E> {
         let rents = unsafe { &(*self.as_ptr()).rents };
         // ORDERING: Relaxed; a statistic that only the slot's renter writes.
         rents.store(self.rents().wrapping_add(1), Ordering::Relaxed);
+        self.trace().begin();
         true
     }
 
@@ -166,6 +186,7 @@ impl<T, E> SlotRef<T, E> {
 
     /// Begins a round on a slot that others may begin too.
     #[inline]
+    #[cfg_attr(feature = "diagnostics", track_caller)]
     pub(crate) fn begin_contended(self) -> Result<(), BeginError> {
         let word = self.peek();
         if word.is_retired() {
@@ -177,7 +198,9 @@ impl<T, E> SlotRef<T, E> {
         // ORDERING: Relaxed; [P6] either handle's first act is to load the word with an acquire, and
         // this exchange continues the release sequence of `release`. On failure nothing is touched.
         self.exchange(word, word.begun(), Ordering::Relaxed, Ordering::Relaxed)
-            .map_err(|_| BeginError::Lent)
+            .map_err(|_| BeginError::Lent)?;
+        self.trace().begin();
+        Ok(())
     }
 }
 

@@ -94,6 +94,15 @@ impl Owner {
     }
 }
 
+/// The numbers of the bits that are set.
+fn bits(mut word: usize) -> impl Iterator<Item = u32> {
+    core::iter::from_fn(move || {
+        let bit = (word != 0).then(|| word.trailing_zeros())?;
+        word &= word - 1;
+        Some(bit)
+    })
+}
+
 impl Shard {
     /// A shard of `len` slots, all home, the first of which is number `first` of the pool.
     pub(crate) fn new(first: usize, len: usize, owner: *const Owner) -> Self {
@@ -214,12 +223,15 @@ impl Shard {
         // ORDERING: Relaxed; the flag orders nothing. Whoever took a slot out before did so by a step on
         // this word that this one follows, so the slot is among those returned.
         let word = self.free.fetch_or(CLOSED, Ordering::Relaxed);
-        let mut out = Self::full(self.len) & !word;
-        core::iter::from_fn(move || {
-            let bit = (out != 0).then(|| out.trailing_zeros())?;
-            out &= out - 1;
-            Some(bit)
-        })
+        bits(Self::full(self.len) & !word)
+    }
+
+    /// The bits of the slots that are out and not retired.
+    #[cfg(feature = "diagnostics")]
+    pub(crate) fn out(&self) -> impl Iterator<Item = u32> {
+        // ORDERING: Relaxed, twice; statistics.
+        let home = self.free.load(Ordering::Relaxed) | self.retired.load(Ordering::Relaxed);
+        bits(Self::full(self.len) & !home)
     }
 
     /// Whether every slot is home or retired.

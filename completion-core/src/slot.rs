@@ -9,6 +9,7 @@ use core::task::{RawWakerVTable, Waker};
 use crate::home::Home;
 use crate::state::{Ending, Word};
 use crate::sync::{AtomicPtr, AtomicRaw, AtomicUsize, Ordering, UnsafeCell, constructor};
+use crate::trace::Trace;
 
 /// One source's memory. `repr(C)` keeps what every round touches together and in front.
 #[repr(C)]
@@ -22,6 +23,7 @@ pub(crate) struct Slot<T, E> {
     pub(crate) payload: UnsafeCell<Payload<T, E>>,
     /// The completer's waker, which watches for the consumer's leaving.
     pub(crate) watcher: WakerWords,
+    pub(crate) trace: Trace,
 }
 
 /// What a round carries; which field is live is told by the state word alone.
@@ -41,6 +43,7 @@ impl<T, E> Slot<T, E> {
                 rents: AtomicUsize::new(0),
                 payload: UnsafeCell::new(Payload { none: () }),
                 watcher: WakerWords::new(),
+                trace: Trace::new(),
             }
         }
     }

@@ -90,6 +90,7 @@ impl<T, E> CompletionSource<T, E> {
     /// # Ok::<(), BeginError>(())
     /// ```
     #[inline]
+    #[cfg_attr(feature = "diagnostics", track_caller)]
     pub fn begin(&self) -> Result<Round<'_, T, E>, BeginError> {
         let slot = self.slot();
         slot.begin_contended()?;
@@ -119,6 +120,7 @@ impl<T, E> CompletionSource<T, E> {
     /// # Ok::<(), completion_core::BeginError>(())
     /// ```
     #[inline]
+    #[cfg_attr(feature = "diagnostics", track_caller)]
     pub fn begin_mut(&mut self) -> Result<Round<'_, T, E>, BeginError> {
         if self.slot().begin_owned() || self.begin_after_reset() {
             let slot = self.slot();
@@ -129,6 +131,7 @@ impl<T, E> CompletionSource<T, E> {
     }
 
     #[cold]
+    #[cfg_attr(feature = "diagnostics", track_caller)]
     fn begin_after_reset(&mut self) -> bool {
         self.reset();
         self.slot().begin_owned()

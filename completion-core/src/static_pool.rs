@@ -98,6 +98,7 @@ impl<T, E, const N: usize> StaticPool<T, E, N> {
     /// assert!(pool.try_rent().is_ok());
     /// # Ok::<(), RentError>(())
     /// ```
+    #[cfg_attr(feature = "diagnostics", track_caller)]
     pub fn try_rent(&self) -> Result<Round<'_, T, E>, RentError> {
         let (before, after) = self.slots.split_at(thread_hint() % N.max(1));
         let mut retired = 0;
@@ -126,13 +127,19 @@ impl<T, E, const N: usize> StaticPool<T, E, N> {
     /// ```
     #[must_use]
     pub fn in_use(&self) -> usize {
-        let words = self
+        self.out().count()
+    }
+
+    /// The slots that are neither idle nor retired.
+    pub(crate) fn out(&self) -> impl Iterator<Item = SlotRef<T, E>> {
+        let slots = self
             .slots
             .iter()
-            .map(|slot| SlotRef::new(NonNull::from(slot)).peek());
-        words
-            .filter(|word| !word.is_idle() && !word.is_retired())
-            .count()
+            .map(|slot| SlotRef::new(NonNull::from(slot)));
+        slots.filter(|slot| {
+            let word = slot.peek();
+            !word.is_idle() && !word.is_retired()
+        })
     }
 
     /// Makes sources idle whose handles were [forgotten](core::mem::forget), as

@@ -37,6 +37,8 @@ mod state;
 mod static_pool;
 #[path = "../../completion-core/src/token.rs"]
 mod token;
+#[path = "../../completion-core/src/trace.rs"]
+mod trace;
 
 mod sync;
 mod witness;

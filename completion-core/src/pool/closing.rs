@@ -7,6 +7,7 @@ use super::{Inner, Pool};
 use crate::round::SlotRef;
 use crate::shard::Shard;
 use crate::sync::Ordering;
+use crate::trace;
 
 /// Makes the error of each round that the closing ended.
 pub(super) type Cause<E> = Box<dyn Fn() -> E + Send + Sync>;
@@ -87,8 +88,9 @@ impl<T, E> Pool<T, E> {
             slots.map(|number| self.nth(number))
         });
         Sweep(out).run();
+        trace::closed();
         #[cfg(feature = "std")]
-        self.inner().owner.waiting.close();
+        self.inner().owner.waiting.close(self.shards());
         true
     }
 

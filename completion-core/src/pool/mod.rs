@@ -16,6 +16,7 @@ use crate::slot::Slot;
 use crate::state::Word;
 use crate::sync::{Ordering, thread_hint};
 use crate::token::{Token, by_token};
+use crate::trace;
 
 mod closing;
 mod shrinking;
@@ -139,9 +140,12 @@ impl<T, E> Pool<T, E> {
     /// # Ok::<(), completion_core::Rejected<u32>>(())
     /// ```
     #[inline]
+    #[cfg_attr(feature = "diagnostics", track_caller)]
     pub fn rent(&self) -> Round<'static, T, E> {
-        self.try_rent()
-            .unwrap_or_else(|reason| self.overflow(reason))
+        match self.try_rent() {
+            Ok(round) => round,
+            Err(reason) => self.overflow(reason),
+        }
     }
 
     /// Rents a source for one round, if one is home.
@@ -163,6 +167,7 @@ impl<T, E> Pool<T, E> {
     /// # Ok::<(), completion_core::RentError>(())
     /// ```
     #[inline]
+    #[cfg_attr(feature = "diagnostics", track_caller)]
     pub fn try_rent(&self) -> Result<Round<'static, T, E>, RentError> {
         let shards = self.shards();
         let start = thread_hint();
@@ -179,6 +184,7 @@ impl<T, E> Pool<T, E> {
 
     /// Begins a round on the slot of a bit that was taken out; none if it is retired.
     #[inline(always)]
+    #[cfg_attr(feature = "diagnostics", track_caller)]
     fn begin(&self, shard: &Shard, bit: u32) -> Option<Round<'static, T, E>> {
         let slot = self.nth(shard.number_of(bit));
         if slot.begin_rented() {
@@ -195,7 +201,7 @@ impl<T, E> Pool<T, E> {
         shard.retire(bit);
         #[cfg(feature = "std")]
         if self.serving() == 0 {
-            self.inner().owner.waiting.give_up();
+            self.inner().owner.waiting.give_up(self.shards());
         }
     }
 
@@ -210,15 +216,27 @@ impl<T, E> Pool<T, E> {
         }
     }
 
+    /// The slots that are out.
+    #[cfg(feature = "diagnostics")]
+    pub(crate) fn out(&self) -> impl Iterator<Item = SlotRef<T, E>> {
+        let numbers = self.shards().iter().flat_map(|shard| {
+            let out = shard.out();
+            out.map(|bit| shard.number_of(bit))
+        });
+        numbers.map(|number| self.nth(number))
+    }
+
     /// How many sources are not retired.
     fn serving(&self) -> usize {
         self.shards().iter().map(|shard| shard.usage().0).sum()
     }
 
     #[cold]
+    #[cfg_attr(feature = "diagnostics", track_caller)]
     fn overflow(&self, reason: RentError) -> Round<'static, T, E> {
         // ORDERING: Relaxed; a statistic.
         self.inner().overflowed.fetch_add(1, Ordering::Relaxed);
+        trace::overflowed();
         let (completer, mut completion) = boxed();
         if reason == RentError::Closed {
             completion.close();
@@ -232,6 +250,7 @@ impl<T, E> Pool<T, E> {
         fn count_stale(&self) {
             // ORDERING: Relaxed; a statistic.
             self.inner().stale.fetch_add(1, Ordering::Relaxed);
+            trace::stale();
         }
     }
 
@@ -249,8 +268,10 @@ impl<T, E> Pool<T, E> {
 }
 
 /// A round on a slot of its own, freed at its end.
+#[cfg_attr(feature = "diagnostics", track_caller)]
 pub(crate) fn boxed<T, E>() -> Round<'static, T, E> {
     let slot = Box::new(Slot::new(Home::BOXED, Word::NEW.begun()));
+    slot.trace.begin();
     let slot = SlotRef::new(NonNull::from(Box::leak(slot)));
     (Completer::new(slot), Completion::new(slot))
 }

@@ -42,7 +42,8 @@ impl<T, E> Pool<T, E> {
     ///
     /// # Panics
     ///
-    /// If a round is not over, at the caller's location.
+    /// If a round is not over, at the caller's location. With the feature `diagnostics` the message says
+    /// where each began.
     ///
     /// ```
     /// let pool = completion_core::Pool::<u32, ()>::new();
@@ -52,7 +53,14 @@ impl<T, E> Pool<T, E> {
     #[track_caller]
     pub fn assert_quiescent(&self) {
         let in_use = self.stats().in_use;
-        assert!(in_use == 0, "{in_use} rounds of the pool are not over");
+        #[cfg(feature = "diagnostics")]
+        let whence = self.outstanding();
+        #[cfg(not(feature = "diagnostics"))]
+        let whence = "the feature `diagnostics` tells where they began";
+        assert!(
+            in_use == 0,
+            "{in_use} rounds of the pool are not over: {whence:#?}"
+        );
     }
 }
 

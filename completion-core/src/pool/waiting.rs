@@ -234,14 +234,18 @@ impl Waiting {
     }
 
     /// Sends everybody away, and whoever comes from now on.
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(&self, shards: &[Shard]) {
         self.list.lock().closed = true;
-        self.give_up();
+        self.give_up(shards);
     }
 
     /// Sends everybody away who waits.
-    pub(crate) fn give_up(&self) {
-        let places = mem::take(&mut self.list.lock().places);
+    pub(crate) fn give_up(&self, shards: &[Shard]) {
+        let mut list = self.list.lock();
+        let places = mem::take(&mut list.places);
+        list.set_wanted(shards, false);
+        drop(list);
+        // Foreign code: it wakes them.
         drop(places);
     }
 }

@@ -1,0 +1,155 @@
+//! The features `diagnostics` and `tracing`: what is told, where it points to. A process of its own, as the
+//! hook and the subscriber are the whole process's.
+
+use std::fmt::Write as _;
+use std::panic::{Location, catch_unwind};
+use std::sync::Mutex;
+
+use completion_core::diagnostics::{self, Origin};
+use completion_core::{CompletionError, CompletionSource, Pool, StaticPool};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Metadata, Subscriber, span};
+
+/// The line that calls this.
+#[track_caller]
+fn line() -> u32 {
+    Location::caller().line()
+}
+
+fn is_at(origin: Origin, line: u32) -> bool {
+    let location = origin.location().unwrap();
+    location.file() == file!() && location.line() == line
+}
+
+#[test]
+fn outstanding_rounds_name_where_they_began() {
+    let pool = Pool::<u32, ()>::with_capacity(2);
+    let (first, at) = (pool.rent(), line());
+    let (second, next) = (pool.try_rent().unwrap(), line());
+    let out = pool.outstanding();
+    assert_eq!(out.len(), 2);
+    assert!(
+        [at, next]
+            .iter()
+            .all(|&at| out.iter().any(|&it| is_at(it, at)))
+    );
+    assert!(is_at(first.0.origin(), at));
+    assert!(is_at(second.1.origin().unwrap(), next));
+    let (overflow, at) = (pool.rent(), line());
+    assert!(is_at(overflow.0.origin(), at));
+    drop((first, second));
+    assert!(pool.outstanding().is_empty());
+}
+
+#[test]
+fn sources_in_place_name_where_their_rounds_began() {
+    let mut source = CompletionSource::<u32, ()>::new();
+    let (lent, at) = (source.begin().unwrap(), line());
+    assert!(is_at(lent.0.origin(), at));
+    drop(lent);
+    let (lent, at) = (source.begin_mut().unwrap(), line());
+    assert!(is_at(lent.0.origin(), at));
+    drop(lent);
+    let pool = StaticPool::<u32, (), 2>::new();
+    let (_lent, at) = (pool.try_rent().unwrap(), line());
+    let out: Vec<_> = pool.outstanding().collect();
+    assert!(out.len() == 1 && is_at(out[0], at));
+}
+
+#[test]
+fn a_forgotten_round_is_found_by_its_place() {
+    let pool = Pool::<u32, ()>::with_capacity(1);
+    let (lent, at) = (pool.rent(), line());
+    std::mem::forget(lent);
+    let panic = catch_unwind(|| pool.assert_quiescent()).unwrap_err();
+    let message = panic.downcast_ref::<String>().unwrap();
+    assert!(message.contains("diagnostics.rs"), "{message}");
+    assert!(message.contains(&format!("line: {at}")), "{message}");
+}
+
+#[test]
+fn handles_show_where_their_round_began() {
+    let pool = Pool::<u32, ()>::with_capacity(1);
+    let (lent, at) = (pool.rent(), line());
+    for shown in [format!("{:?}", lent.0), format!("{:?}", lent.1)] {
+        assert!(shown.contains(&format!("line: {at}")), "{shown}");
+    }
+    assert!(lent.0.origin().to_string().contains("diagnostics.rs"));
+}
+
+static ABANDONED: Mutex<Vec<Origin>> = Mutex::new(Vec::new());
+
+#[test]
+fn an_abandoned_round_is_reported_with_its_place() {
+    diagnostics::on_abandoned(|origin| ABANDONED.lock().unwrap().push(origin));
+    let pool = Pool::<u32, ()>::with_capacity(1);
+    let ((completer, mut completion), at) = (pool.rent(), line());
+    drop(completer);
+    assert_eq!(completion.try_take(), Some(Err(CompletionError::Abandoned)));
+    let (lent, used) = (pool.rent(), line());
+    lent.0.complete(1).unwrap();
+    let ((completer, completion), deserted) = (pool.rent(), line());
+    drop(completion);
+    drop(completer);
+    let seen = ABANDONED.lock().unwrap();
+    assert!(seen.iter().any(|&it| is_at(it, at)));
+    assert!(
+        !seen
+            .iter()
+            .any(|&it| is_at(it, used) || is_at(it, deserted))
+    );
+}
+
+/// Writes down every event of the library.
+struct Log;
+
+static LOG: Mutex<String> = Mutex::new(String::new());
+
+impl Subscriber for Log {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "completion_core"
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        struct Fields<'a>(&'a mut String);
+        impl Visit for Fields<'_> {
+            fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+                write!(self.0, " {field}={value:?}").unwrap();
+            }
+        }
+        let mut log = LOG.lock().unwrap();
+        write!(log, "{}", event.metadata().level()).unwrap();
+        event.record(&mut Fields(&mut log));
+        log.push('\n');
+    }
+}
+
+#[test]
+fn events_tell_of_what_users_should_know() {
+    let _log = tracing::subscriber::set_default(Log);
+    let pool = Pool::<u32, ()>::with_capacity(1);
+    let ((completer, _completion), at) = (pool.rent(), line());
+    drop(completer);
+    drop(pool.rent());
+    let _ = pool.complete(completion_core::Token::from_bits(0), 1);
+    pool.close(());
+    let log = LOG.lock().unwrap();
+    for expected in [
+        format!("diagnostics.rs:{at}:"),
+        "WARN message=a round was abandoned".to_owned(),
+        "DEBUG message=a pool is exhausted".to_owned(),
+        "DEBUG message=a call by a stale token".to_owned(),
+        "DEBUG message=a pool was closed".to_owned(),
+    ] {
+        assert!(log.contains(&expected), "{expected}: {log}");
+    }
+}
