@@ -32,7 +32,7 @@ impl Home {
     const BIT: usize = align_of::<Shard>() - 1;
     const BOXED_BIT: usize = Self::BIT - 1;
     const IN_PLACE_BIT: usize = Self::BIT;
-    const ROOM_FOR_EVERY_BIT: () = assert!(shard::BITS <= Self::BOXED_BIT);
+    const ROOM_FOR_EVERY_BIT: () = assert!(shard::SLOTS <= Self::BOXED_BIT);
 
     /// A box for one round.
     pub(crate) const BOXED: Self = Self {

@@ -4,6 +4,8 @@
 //! `[P1]` and so on name the pairs of orderings listed there.
 
 use core::marker::PhantomData;
+#[cfg(feature = "alloc")]
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use core::task::Waker;
 
@@ -15,6 +17,10 @@ use crate::state::{Ending, Post, Waiter, Wake, Watcher, Word};
 use crate::sync::{AtomicRaw, Ordering};
 use crate::token::{Status, Token};
 use crate::trace::{Origin, Trace};
+
+/// Tells the compiler which way is the less common one.
+#[cold]
+fn cold() {}
 
 /// Both handles of one round.
 pub type Round<'a, T, E> = (Completer<'a, T, E>, Completion<'a, T, E>);
@@ -163,7 +169,8 @@ impl<T, E> SlotRef<T, E> {
     #[inline(always)]
     #[cfg_attr(feature = "diagnostics", track_caller)]
     pub(crate) fn begin_rented(self) -> bool {
-        if self.peek().is_retired() {
+        // At home a slot rests in this shape, unless it is retired.
+        if !self.peek().has_shape(Word::FRESH) {
             return false;
         }
         // SAFETY: alive by the invariant; only the counter is borrowed.
@@ -209,7 +216,28 @@ impl<T, E> SlotRef<T, E> {
     /// Writes the payload and ends the round. The caller holds `PRODUCER` and leaves.
     #[inline(always)]
     pub(crate) fn produce<C: Carry<T, E>>(self, carried: C) -> Result<(), C> {
-        let mut word = self.word();
+        let word = self.word();
+        let first = if word.has_shape(Word::FRESH) {
+            self.produce_once(word, Word::FRESH, carried)
+        } else if word.has_shape(Word::AWAITED) {
+            cold();
+            self.produce_once(word, Word::AWAITED, carried)
+        } else {
+            return self.produce_carefully(word, carried);
+        };
+        first.or_else(|word| self.publish::<C>(word))
+    }
+
+    #[inline(always)]
+    fn produce_once<C: Carry<T, E>>(self, word: Word, shape: Word, carried: C) -> Result<(), Word> {
+        // SAFETY: alive by the invariant; the payload is the holder's of `PRODUCER`.
+        unsafe { Slot::write(self.as_ptr(), carried) };
+        self.end_once(word, shape, C::ENDING)
+    }
+
+    /// As [`SlotRef::produce`], from any word.
+    #[inline(never)]
+    fn produce_carefully<C: Carry<T, E>>(self, mut word: Word, carried: C) -> Result<(), C> {
         // Dropped last, also if waking the waiter panics.
         let _watcher = self.unwatch(&mut word);
         if !word.is_pending() {
@@ -218,13 +246,20 @@ impl<T, E> SlotRef<T, E> {
         }
         // SAFETY: alive by the invariant; the payload is the holder's of `PRODUCER`.
         unsafe { Slot::write(self.as_ptr(), carried) };
-        if self.end(word, C::ENDING, Word::is_pending).is_err() {
-            // SAFETY: as above, and `carried` went in three lines ago.
-            let carried = unsafe { Slot::read(self.as_ptr()) };
-            self.leave(Word::PRODUCER);
-            return Err(carried);
+        self.publish(word)
+    }
+
+    /// Ends the round with the payload that was written, or takes it out again. The caller holds
+    /// `PRODUCER` and leaves.
+    #[inline(never)]
+    fn publish<C: Carry<T, E>>(self, word: Word) -> Result<(), C> {
+        if self.end(word, C::ENDING, Word::is_pending).is_ok() {
+            return Ok(());
         }
-        Ok(())
+        // SAFETY: alive by the invariant; a `C` was written, and nobody took it.
+        let carried = unsafe { Slot::read(self.as_ptr()) };
+        self.leave(Word::PRODUCER);
+        Err(carried)
     }
 
     /// Ends the round without a payload. The caller holds `PRODUCER` and leaves; false if the round
@@ -240,8 +275,7 @@ impl<T, E> SlotRef<T, E> {
         ended
     }
 
-    /// The publishing step: from a word that `admits` to its ending, and the waker out. After it the
-    /// slot is touched no more, except under `TAKING`.
+    /// Ends the round, trying for as long as the word `admits` it; else the word that does not.
     #[inline(always)]
     fn end(
         self,
@@ -250,32 +284,34 @@ impl<T, E> SlotRef<T, E> {
         admits: impl Fn(Word) -> bool,
     ) -> Result<(), Word> {
         while admits(word) {
-            // A guess until the exchange succeeds: had the consumer taken these words back or
-            // replaced them since `word` was read, the word's `WAITING` or generation would differ.
-            let copied = word.is_waiting().then(|| self.waiter().copy());
-            // ORDERING: AcqRel. Release: [P1] the payload goes to the consumer, and [P3] the copy
-            // above happens before the next round overwrites the words. Acquire: [P2] a saturated
-            // generation may have been registered again since `word` was read, as the same word.
-            // Acquire on failure: the next turn reads waker words on the strength of it.
-            match self.exchange(
-                word,
-                word.ended(ending),
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            ) {
-                Ok(()) => {
-                    match (word.wake(), copied) {
-                        (Wake::Nobody, _) | (Wake::Copied, None) => {}
-                        // SAFETY: the exchange found the generation that was copied, and took it.
-                        (Wake::Copied, Some(copied)) => unsafe { copied.into_waker() }.wake(),
-                        (Wake::TakeThenLeave, _) => self.take_waker_and_leave().wake(),
-                    }
-                    return Ok(());
-                }
+            match self.end_once(word, word, ending) {
+                Ok(()) => return Ok(()),
                 Err(actual) => word = actual,
             }
         }
         Err(word)
+    }
+
+    /// The publishing step: from a pending word, of which `shape` is what is known, to its ending, and
+    /// the waker out. After it the slot is touched no more, except under `TAKING`.
+    #[inline(always)]
+    fn end_once(self, word: Word, shape: Word, ending: Ending) -> Result<(), Word> {
+        // A guess until the exchange succeeds: had the consumer taken these words back or replaced
+        // them since `word` was read, the word's `WAITING` or generation would differ.
+        let copied = shape.is_waiting().then(|| self.waiter().copy());
+        let ended = word.stepped(shape, |shape| shape.ended(ending));
+        // ORDERING: AcqRel. Release: [P1] the payload goes to the consumer, and [P3] the copy above
+        // happens before the next round overwrites the words. Acquire: [P2] a saturated generation
+        // may have been registered again since `word` was read, as the same word. Acquire on
+        // failure: the next try reads waker words on the strength of it.
+        self.exchange(word, ended, Ordering::AcqRel, Ordering::Acquire)?;
+        match (shape.wake(), copied) {
+            (Wake::Nobody, _) | (Wake::Copied, None) => {}
+            // SAFETY: the exchange found the generation that was copied, and took it.
+            (Wake::Copied, Some(copied)) => unsafe { copied.into_waker() }.wake(),
+            (Wake::TakeThenLeave, _) => self.take_waker_and_leave().wake(),
+        }
+        Ok(())
     }
 
     /// Moves the waker out under `TAKING`: the way when generations no longer tell registrations
@@ -296,7 +332,7 @@ impl<T, E> SlotRef<T, E> {
         // Acquire: if this party is the last, the peers' accesses happen before its release.
         let word = Word::from_raw(self.state().fetch_sub(bit, Ordering::AcqRel));
         if word.is_alone(bit) {
-            self.release(word);
+            self.release(word, word);
         }
     }
 
@@ -323,7 +359,7 @@ impl<T, E> SlotRef<T, E> {
             match self.exchange(word, shared, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(()) => {
                     if word.is_alone(Word::PRODUCER) {
-                        self.release(shared);
+                        self.release(shared, shared);
                     }
                     return word.version();
                 }
@@ -366,25 +402,33 @@ impl<T, E> SlotRef<T, E> {
         if !word.is_pending() {
             return Some(word);
         }
-        let words = P::words(&self);
-        words.fill(fresh);
-        loop {
-            // ORDERING: Release; [P2] the words and the waker behind them go to the publisher, [P10] or
-            // to the consumer that leaves. Acquire on failure: [P1] the ending's payload.
-            match self.exchange(word, P::filled(word), Ordering::Release, Ordering::Acquire) {
-                Ok(()) => {
-                    drop(replaced);
-                    return None;
-                }
-                Err(actual) if actual.is_pending() => word = actual,
-                Err(actual) => {
-                    let copied = words.copy();
-                    // SAFETY: filled above and never registered, so nobody took it.
-                    drop(unsafe { copied.into_waker() });
-                    return Some(actual);
-                }
+        P::words(&self).fill(fresh);
+        let ended = self.enlist::<P>(word);
+        drop(replaced);
+        ended
+    }
+
+    /// Says that the words are filled; the word, if the round ended meanwhile.
+    #[inline(never)]
+    fn enlist<P: Words>(self, mut word: Word) -> Option<Word> {
+        while word.is_pending() {
+            match self.enlist_once::<P>(word, word) {
+                Ok(()) => return None,
+                Err(actual) => word = actual,
             }
         }
+        let copied = P::words(&self).copy();
+        // SAFETY: filled by the caller and never registered, so nobody took it.
+        drop(unsafe { copied.into_waker() });
+        Some(word)
+    }
+
+    #[inline(always)]
+    fn enlist_once<P: Words>(self, word: Word, shape: Word) -> Result<(), Word> {
+        let filled = word.stepped(shape, P::filled);
+        // ORDERING: Release; [P2] the words and the waker behind them go to the publisher, [P10] or to
+        // the consumer that leaves. Acquire on failure: [P1] the ending's payload.
+        self.exchange(word, filled, Ordering::Release, Ordering::Acquire)
     }
 
     /// Moves both wakers out, the waiter's and the watcher's.
@@ -530,7 +574,7 @@ impl<T, E> SlotRef<T, E> {
             match self.exchange(word, word.let_go(), Ordering::Acquire, Ordering::Relaxed) {
                 Ok(()) => {
                     if word.is_held_alone() {
-                        self.release(word);
+                        self.release(word, word);
                     }
                     return;
                 }
@@ -576,21 +620,39 @@ impl<T, E> SlotRef<T, E> {
     /// Takes the outcome, or sees to it that `waker` is woken when there is one.
     #[inline(always)]
     pub(crate) fn poll(self, waker: &Waker) -> Option<Outcome<T, E>> {
-        let mut word = self.word();
+        let word = self.word();
+        if word.has_shape(Word::SUCCEEDED) {
+            return Some(self.take(word, Word::SUCCEEDED));
+        }
+        if word.has_shape(Word::FRESH) {
+            cold();
+            self.waiter().fill(waker.clone());
+            let Err(actual) = self.enlist_once::<Waiter>(word, Word::FRESH) else {
+                return None;
+            };
+            let ended = self.enlist::<Waiter>(actual)?;
+            return Some(self.take_any(ended));
+        }
+        self.poll_any(word, waker)
+    }
+
+    /// As [`SlotRef::poll`], from any word.
+    #[inline(never)]
+    fn poll_any(self, mut word: Word, waker: &Waker) -> Option<Outcome<T, E>> {
         if word.is_pending() {
             if word.is_waiting() && self.waiter().will_wake(waker) {
                 return None;
             }
             word = self.register::<Waiter>(word, waker)?;
         }
-        Some(self.take(word))
+        Some(self.take_any(word))
     }
 
     /// The outcome, if there is one.
     #[inline]
     pub(crate) fn try_take(self) -> Option<Outcome<T, E>> {
         let word = self.word();
-        (!word.is_pending()).then(|| self.take(word))
+        (!word.is_pending()).then(|| self.take_any(word))
     }
 
     /// Ends a pending round as cancelled, and stays; false if it was over already.
@@ -621,12 +683,17 @@ impl<T, E> SlotRef<T, E> {
         None
     }
 
-    /// Moves the outcome out of an ended round and leaves.
+    /// Moves the outcome out of an ended round, of whose word `shape` is what is known, and leaves.
     #[inline(always)]
-    fn take(self, word: Word) -> Outcome<T, E> {
-        let outcome = self.outcome(word);
-        self.depart(word);
+    fn take(self, word: Word, shape: Word) -> Outcome<T, E> {
+        let outcome = self.outcome(shape);
+        self.depart(word, shape);
         outcome
+    }
+
+    #[inline(never)]
+    fn take_any(self, word: Word) -> Outcome<T, E> {
+        self.take(word, word)
     }
 
     #[inline(always)]
@@ -648,9 +715,9 @@ impl<T, E> SlotRef<T, E> {
 
     /// Leaves an ended round.
     #[inline(always)]
-    fn depart(self, word: Word) {
-        if word.is_alone(Word::CONSUMER) {
-            self.release(word);
+    fn depart(self, word: Word, shape: Word) {
+        if shape.is_alone(Word::CONSUMER) {
+            self.release(word, shape);
         } else {
             self.leave(Word::CONSUMER);
         }
@@ -692,7 +759,7 @@ impl<T, E> SlotRef<T, E> {
             match self.exchange(word, word.dropped(), Ordering::Release, Ordering::Acquire) {
                 Ok(()) => {
                     if word.is_alone(Word::CONSUMER) {
-                        self.release(word);
+                        self.release(word, word);
                     }
                     if word.is_waiting() {
                         // SAFETY: this exchange cleared `WAITING`, so the registration is owned here.
@@ -706,15 +773,15 @@ impl<T, E> SlotRef<T, E> {
         // The cause of a pool that was closed is cloned for who asks for it.
         let asked = word.ending() != Some(Ending::Closed);
         let _outcome = asked.then(|| self.outcome(word));
-        self.depart(word);
+        self.depart(word, word);
     }
 }
 
 /// Releasing. The caller is alone with the slot.
 impl<T, E> SlotRef<T, E> {
     #[inline(always)]
-    fn release(self, word: Word) {
-        let idle = word.next_round();
+    fn release(self, word: Word, shape: Word) {
+        let idle = word.stepped(shape, Word::next_round);
         #[cfg(feature = "alloc")]
         {
             use crate::home::Place;
@@ -722,17 +789,16 @@ impl<T, E> SlotRef<T, E> {
             // SAFETY: alive: in place by its borrow, boxed or pooled because it is not yet given back.
             match unsafe { (*self.as_ptr()).home }.place() {
                 Place::Pooled(shard, bit) => {
-                    self.rest(idle.begun());
+                    self.rest(word.stepped(shape, |shape| shape.next_round().begun()));
                     // SAFETY: the bit is this slot's, is out, and is the caller's to put back.
                     unsafe { crate::shard::Shard::put(shard, bit) };
                 }
                 Place::Source(_) => self.rest(idle),
-                Place::Boxed => {
-                    // Its drop looks at the word.
-                    self.rest(idle);
-                    // SAFETY: a boxed slot comes from `Box::leak`, and its one round is over.
-                    drop(unsafe { alloc::boxed::Box::from_raw(self.as_ptr()) });
-                }
+                // SAFETY: a boxed slot comes from `Box::leak`, and its one round is over: there is nothing
+                // in it to drop.
+                Place::Boxed => drop(unsafe {
+                    alloc::boxed::Box::from_raw(self.as_ptr().cast::<MaybeUninit<Slot<T, E>>>())
+                }),
             }
         }
         #[cfg(not(feature = "alloc"))]

@@ -5,33 +5,28 @@
 //! share nothing. Bits need no tag against reuse: whoever clears a bit owns it, whatever happened to
 //! it before.
 //!
-//! The same word says when the pool may be freed, so no rent counts references. When the pool's last
-//! handle is dropped, adding a constant puts the word at `TOP` minus the bits still out; as they come
-//! home the sum reaches `TOP`, the sign bit, exactly when the last one does. Below that the sign bit is
-//! never set, because a shard has fewer slots than its word has bits for them.
+//! The same word says when the pool may be freed, so no rent counts references: when the last handle is
+//! gone it is *abandoned*, and from then on whoever finds that all bits are home, by the step that brings
+//! the last of them or abandons, is the only one to find so.
 //!
-//! Two flags at the low end say what concerns every rent and return, but hardly ever happens: that the
-//! pool is closed, and that somebody waits for a slot.
+//! Flags above the bits say what concerns rents and returns, but hardly ever happens: one comparison
+//! shows that none of them is set.
 
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 use crate::sync::{AtomicUsize, Ordering};
 
-/// Somebody waits: a slot that comes home is handed over instead.
-const WANTED: usize = 1 << 0;
-/// Nobody rents any more.
-const CLOSED: usize = 1 << 1;
-const FLAGS: usize = WANTED | CLOSED;
-const FIRST_BIT: u32 = FLAGS.count_ones();
-
-/// The word's sign bit: all are home, and no handle to the pool is left.
-const TOP: usize = 1 << (usize::BITS - 1);
-
-/// One more than the number of a shard's last bit.
-pub(crate) const BITS: usize = (usize::BITS - 1) as usize;
-
 /// The most slots in one shard.
-pub(crate) const SLOTS: usize = BITS - FIRST_BIT as usize;
+pub(crate) const SLOTS: usize = (usize::BITS - 3) as usize;
+
+/// Somebody waits: a slot that comes home is handed over instead.
+const WANTED: usize = 1 << SLOTS;
+/// The pool is closed: nobody rents any more.
+const CLOSED: usize = WANTED << 1;
+/// No handle to the pool is left: the last slot to come home frees it.
+const ABANDONED: usize = CLOSED << 1;
+/// Below it a word has no flag.
+const FLAGS: usize = WANTED;
 
 /// Up to [`SLOTS`] free bits. Aligned to two cache lines, as adjacent lines are fetched in pairs.
 #[repr(align(128))]
@@ -39,8 +34,10 @@ pub(crate) struct Shard {
     free: AtomicUsize,
     /// Bits that a rent found retired: out for ever.
     retired: AtomicUsize,
-    /// The number of a slot, less its bit.
-    base: usize,
+    /// Its first slot.
+    slots: *mut (),
+    /// The number of that, over all slots of the pool.
+    first: usize,
     len: usize,
     owner: *const Owner,
 }
@@ -110,14 +107,29 @@ impl Shard {
         Self {
             free: AtomicUsize::new(Self::full(len)),
             retired: AtomicUsize::new(0),
-            base: first.wrapping_sub(FIRST_BIT as usize),
+            slots: ptr::null_mut(),
+            first,
             len,
             owner,
         }
     }
 
+    /// Says where the slots are: those of the whole pool begin at `all`.
+    pub(crate) fn place<S>(&mut self, all: *mut S) {
+        self.slots = all.wrapping_add(self.first).cast();
+    }
+
+    /// The slot of a bit.
+    #[inline(always)]
+    pub(crate) fn slot<S>(&self, bit: u32) -> NonNull<S> {
+        debug_assert!(self.bits().contains(&bit));
+        let slot = self.slots.cast::<S>().wrapping_add(bit as usize);
+        // SAFETY: within the slots, as `place` was told where they are, and of what kind.
+        unsafe { NonNull::new_unchecked(slot) }
+    }
+
     const fn full(len: usize) -> usize {
-        ((1 << len) - 1) << FIRST_BIT
+        (1 << len) - 1
     }
 
     /// Takes a slot out: its bit, or none if every slot is out, or the pool closed.
@@ -126,20 +138,20 @@ impl Shard {
         // ORDERING: Relaxed; the word is only a guess for the exchange.
         let mut free = self.free.load(Ordering::Relaxed);
         loop {
-            let home = free & !FLAGS;
-            if home == 0 || free & CLOSED != 0 {
+            // One comparison: no bit is less than none, and a flag is more than all.
+            let less = free.wrapping_sub(1);
+            if less >= FLAGS - 1 && (free & CLOSED != 0 || free & (FLAGS - 1) == 0) {
                 return None;
             }
-            let lowest = home & home.wrapping_neg();
             // ORDERING: Acquire; [P7] the slot's last round, put back with a release, happens before
             // the caller's. Relaxed on failure: nothing was taken.
             match self.free.compare_exchange_weak(
                 free,
-                free - lowest,
+                free & less,
                 Ordering::Acquire,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return Some(lowest.trailing_zeros()),
+                Ok(_) => return Some(free.trailing_zeros()),
                 Err(actual) => free = actual,
             }
         }
@@ -154,30 +166,62 @@ impl Shard {
     pub(crate) unsafe fn put(shard: *const Self, bit: u32) {
         // SAFETY: alive until this very bit is home, says the caller.
         let free = unsafe { &(*shard).free };
-        let bit_set = 1_usize << bit;
         // ORDERING: Relaxed; the word is only a guess for the exchange.
         let mut word = free.load(Ordering::Relaxed);
-        loop {
-            #[cfg(feature = "std")]
-            if word & WANTED != 0 {
-                // Before the bit is home: nothing else keeps the pool alive meanwhile.
-                // SAFETY: as for this call.
-                return unsafe { Self::hand_over(shard, bit) };
-            }
+        while word < FLAGS {
             // ORDERING: Release; [P7] the round happens before the slot's next one, [P8] and before the
             // pool is freed. Relaxed on failure: nothing was gained.
             match free.compare_exchange_weak(
                 word,
-                word | bit_set,
+                word | (1 << bit),
                 Ordering::Release,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => break,
+                Ok(_) => return,
                 Err(actual) => word = actual,
             }
         }
-        if (word + bit_set).cast_signed() < 0 {
-            // SAFETY: the sign says that all are home and no handle is left; it waits for this call.
+        // SAFETY: as for this call.
+        unsafe { Self::put_carefully(shard, bit, word) };
+    }
+
+    /// As [`Shard::put`], from a word with a flag. Before the bit is home: nothing else keeps the pool
+    /// alive meanwhile.
+    ///
+    /// # Safety
+    /// As for [`Shard::put`].
+    #[cold]
+    unsafe fn put_carefully(shard: *const Self, bit: u32, word: usize) {
+        #[cfg(feature = "std")]
+        if word & WANTED != 0 {
+            // SAFETY: as for this call.
+            return unsafe { Self::hand_over(shard, bit) };
+        }
+        let _closed = word;
+        // SAFETY: as for this call.
+        unsafe { Self::bring(shard, 1 << bit) };
+    }
+
+    /// Adds a bit, or [`ABANDONED`], to the word. If the pool is abandoned, and all bits are home with
+    /// this step, and only then, nothing refers to the shard any more.
+    ///
+    /// # Safety
+    /// `shard` is alive, and not yet both abandoned and whole.
+    unsafe fn bring(shard: *const Self, bit: usize) {
+        // SAFETY: alive, says the caller, and read before the step that may let it go.
+        let full = Self::full(unsafe { (*shard).len });
+        // SAFETY: as above.
+        let retired = unsafe { &(*shard).retired };
+        // ORDERING: Relaxed; if the pool is abandoned, all rents, which alone retire, happened before.
+        let retired = retired.load(Ordering::Relaxed);
+        // SAFETY: as above; only the atomic is borrowed, since a peer may free the pool meanwhile.
+        let free = unsafe { &(*shard).free };
+        // ORDERING: Release; [P8] what was done to the slot, or by the pool's handles, happens before it
+        // is freed by a peer, [P7] and before the slot's next round.
+        let word = free.fetch_or(bit, Ordering::Release) | bit | retired;
+        let last = full | ABANDONED;
+        if word & last == last {
+            // SAFETY: all are home and no handle is left; only one step brings the last.
             unsafe { Self::leave(shard) };
         }
     }
@@ -262,21 +306,8 @@ impl Shard {
     /// # Safety
     /// `shard` is alive, this is called once, and nobody takes from it any more.
     pub(crate) unsafe fn abandon(shard: *const Self) {
-        // SAFETY: alive, says the caller, and read before the word that lets it go.
-        let full = Self::full(unsafe { (*shard).len });
-        // SAFETY: as above.
-        let retired = unsafe { &(*shard).retired };
-        // ORDERING: Relaxed; all rents, which alone retire, happened before.
-        let retired = retired.load(Ordering::Relaxed);
-        // SAFETY: as above; only the atomic is borrowed, since a peer may free the pool meanwhile.
-        let free = unsafe { &(*shard).free };
-        let step = TOP - full + retired;
-        // ORDERING: Release; [P8] what the pool's handles did happens before it is freed by a return.
-        let word = free.fetch_add(step, Ordering::Release).wrapping_add(step);
-        if word & !FLAGS == TOP {
-            // SAFETY: all were home, so no return leaves for this shard.
-            unsafe { Self::leave(shard) };
-        }
+        // SAFETY: alive, says the caller, and not yet abandoned.
+        unsafe { Self::bring(shard, ABANDONED) };
     }
 
     /// # Safety
@@ -298,19 +329,13 @@ impl Shard {
     }
 
     /// The number, over all slots of the pool, of the slot of `bit`.
-    #[inline(always)]
-    pub(crate) fn number_of(&self, bit: u32) -> usize {
-        self.base.wrapping_add(bit as usize)
-    }
-
-    /// The same, as a token has it.
     pub(crate) fn index_of(&self, bit: u32) -> u16 {
         #[expect(
             clippy::cast_possible_truncation,
             reason = "a pool's capacity is a `u16`"
         )]
         {
-            self.number_of(bit) as u16
+            (self.first + bit as usize) as u16
         }
     }
 
@@ -318,7 +343,7 @@ impl Shard {
     pub(crate) fn bits(&self) -> core::ops::Range<u32> {
         #[expect(clippy::cast_possible_truncation, reason = "at most `SLOTS`")]
         let len = self.len as u32;
-        FIRST_BIT..FIRST_BIT + len
+        0..len
     }
 
     /// How many slots still serve, and how many of them are out just now.

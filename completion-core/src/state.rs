@@ -14,13 +14,14 @@
 //! | `WAITING` | 1 | the waiter words hold the consumer's waker |
 //! | outcome | 3 | pending, value, error, cancelled, abandoned, closed |
 //! | generation | 7 / 2 | the consumer's registrations in this round, saturating |
-//! | version | 48 / 21 | rounds whose token went out; all ones means retired |
+//! | version | 48 / 21 | rounds whose token went out |
 //!
 //! ## 1. States
 //!
 //! | state | presence | outcome | lasts |
 //! |---|---|---|---|
-//! | Idle | none | pending | until begun; Retired for ever |
+//! | Idle | none | pending | until begun |
+//! | Retired | `TAKING` | pending | for ever: the version is used up |
 //! | Unique | `CONSUMER` `PRODUCER` | pending | until completed, dropped, closed or shared. A pooled slot is begun when it goes home, so it also rests in this state |
 //! | Shared | `CONSUMER`, `SHARED` | pending | until completed, cancelled, closed or dropped |
 //! | Claimed | `CONSUMER` `PRODUCER`, `SHARED` | pending | transient: one move of the payload by the claimer |
@@ -98,6 +99,7 @@ const GENERATION_MASK: Raw = ((1 << GENERATION_BITS) - 1) << GENERATION_SHIFT;
 const VERSION_ONE: Raw = 1 << VERSION_SHIFT;
 const VERSION_MAX: Raw = (1 << VERSION_BITS) - 1;
 const VERSION_MASK: Raw = VERSION_MAX << VERSION_SHIFT;
+const LOW: Raw = !VERSION_MASK;
 const PRESENT: Raw = Word::CONSUMER | Word::PRODUCER | Word::TAKING | KEPT;
 
 const _: () = assert!(VERSION_SHIFT + VERSION_BITS <= Raw::BITS);
@@ -141,6 +143,13 @@ impl Word {
     pub(crate) const PRODUCER: Raw = 1 << 1;
     /// Presence: somebody is still moving wakers out.
     pub(crate) const TAKING: Raw = 1 << 2;
+    /// The shape, which is a word without its version, of the common way: Unique, and nobody waits yet.
+    pub(crate) const FRESH: Self = Self(Self::CONSUMER | Self::PRODUCER);
+    /// The shape of the common way: Unique, and the consumer waits with its first waker.
+    pub(crate) const AWAITED: Self = Self(Self::FRESH.0 | WAITING | GENERATION_ONE);
+    /// The shape of the common way: Ended with a value, and the consumer is alone.
+    pub(crate) const SUCCEEDED: Self =
+        Self(Self::CONSUMER | ((Ending::Value as Raw) << OUTCOME_SHIFT));
     /// A slot that was never used.
     pub(crate) const NEW: Self = Self(0);
 
@@ -154,17 +163,30 @@ impl Word {
         self.0
     }
 
+    /// Whether this is all that the word says below the version.
+    #[inline(always)]
+    pub(crate) const fn has_shape(self, shape: Self) -> bool {
+        self.0 & LOW == shape.0
+    }
+
+    /// What `step` makes of a word whose shape is known: the step is taken by the shape alone, which for
+    /// a constant the compiler does.
+    #[inline(always)]
+    pub(crate) fn stepped(self, shape: Self, step: impl FnOnce(Self) -> Self) -> Self {
+        Self(self.0 - shape.0 + step(shape).0)
+    }
+
     /// Ready to begin: released, and not retired. That nobody is present is not enough: the last to
     /// leave has yet to release.
     #[inline(always)]
     pub(crate) const fn is_idle(self) -> bool {
-        self.0 & !VERSION_MASK == 0 && !self.is_retired()
+        self.has_shape(Self::NEW)
     }
 
     /// The version is used up: the slot serves no more.
     #[inline(always)]
     pub(crate) const fn is_retired(self) -> bool {
-        self.0 >= VERSION_MASK
+        self.0 & (Self::TAKING | OUTCOME_MASK) == Self::TAKING
     }
 
     #[inline(always)]
@@ -279,7 +301,7 @@ impl Word {
     /// Pending to Ended, by a producer that leaves in this step or by a canceller that never came.
     #[inline(always)]
     pub(crate) const fn ended(self, ending: Ending) -> Self {
-        let left = self.0 & !(Self::PRODUCER | KEPT);
+        let left = self.0 & !(Self::PRODUCER | KEPT | GENERATION_MASK);
         Self(match self.wake() {
             Wake::Nobody => left,
             Wake::Copied => left & !WAITING,
@@ -338,11 +360,13 @@ impl Word {
     #[inline(always)]
     pub(crate) const fn next_round(self) -> Self {
         let version = self.0 & VERSION_MASK;
-        Self(if self.is_shared() {
-            version + VERSION_ONE
+        if !self.is_shared() {
+            Self(version)
+        } else if version == VERSION_MASK - VERSION_ONE {
+            Self(VERSION_MASK | Self::TAKING)
         } else {
-            version
-        })
+            Self(version + VERSION_ONE)
+        }
     }
 }
 

@@ -84,8 +84,8 @@ impl<T, E> Pool<T, E> {
             return false;
         }
         let out = self.shards().iter().flat_map(|shard| {
-            let slots = shard.close().map(|bit| shard.number_of(bit));
-            slots.map(|number| self.nth(number))
+            let out = shard.close();
+            out.map(|bit| Self::slot(shard.slot(bit)))
         });
         Sweep(out).run();
         trace::closed();
@@ -97,7 +97,8 @@ impl<T, E> Pool<T, E> {
     /// Whether the pool was closed. `true` is final.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.shards().iter().any(Shard::is_closed)
+        // The last, so that all are when this says so.
+        self.shards().last().is_some_and(Shard::is_closed)
     }
 }
 

@@ -142,9 +142,9 @@ impl<T, E> Pool<T, E> {
     #[inline]
     #[cfg_attr(feature = "diagnostics", track_caller)]
     pub fn rent(&self) -> Round<'static, T, E> {
-        match self.try_rent() {
-            Ok(round) => round,
-            Err(reason) => self.overflow(reason),
+        match self.lend() {
+            Some(round) => round,
+            None => self.overflow(),
         }
     }
 
@@ -169,24 +169,44 @@ impl<T, E> Pool<T, E> {
     #[inline]
     #[cfg_attr(feature = "diagnostics", track_caller)]
     pub fn try_rent(&self) -> Result<Round<'static, T, E>, RentError> {
-        let shards = self.shards();
-        let start = thread_hint();
-        for turn in 0..shards.len() {
-            let shard = &shards[start.wrapping_add(turn) & (shards.len() - 1)];
+        self.lend().ok_or_else(|| self.why_not())
+    }
+
+    /// Begins a round on a source that is home, preferably on this thread's shard.
+    #[inline(always)]
+    #[cfg_attr(feature = "diagnostics", track_caller)]
+    fn lend(&self) -> Option<Round<'static, T, E>> {
+        let own = thread_hint() & (self.shards.len() - 1);
+        // SAFETY: alive while a handle is; in bounds, as the number of shards is a power of two.
+        let shard = unsafe { &*storage::nth(self.shards, own) };
+        if let Some(bit) = shard.take()
+            && let Some(round) = self.begin(shard, bit)
+        {
+            return Some(round);
+        }
+        self.lend_elsewhere(own)
+    }
+
+    /// Looks at every shard, the thread's own first.
+    #[cold]
+    #[cfg_attr(feature = "diagnostics", track_caller)]
+    fn lend_elsewhere(&self, own: usize) -> Option<Round<'static, T, E>> {
+        let (before, after) = self.shards().split_at(own);
+        for shard in after.iter().chain(before) {
             while let Some(bit) = shard.take() {
                 if let Some(round) = self.begin(shard, bit) {
-                    return Ok(round);
+                    return Some(round);
                 }
             }
         }
-        Err(self.why_not())
+        None
     }
 
     /// Begins a round on the slot of a bit that was taken out; none if it is retired.
     #[inline(always)]
     #[cfg_attr(feature = "diagnostics", track_caller)]
     fn begin(&self, shard: &Shard, bit: u32) -> Option<Round<'static, T, E>> {
-        let slot = self.nth(shard.number_of(bit));
+        let slot = Self::slot(shard.slot(bit));
         if slot.begin_rented() {
             Some((Completer::new(slot), Completion::new(slot)))
         } else {
@@ -219,11 +239,10 @@ impl<T, E> Pool<T, E> {
     /// The slots that are out.
     #[cfg(feature = "diagnostics")]
     pub(crate) fn out(&self) -> impl Iterator<Item = SlotRef<T, E>> {
-        let numbers = self.shards().iter().flat_map(|shard| {
+        self.shards().iter().flat_map(|shard| {
             let out = shard.out();
-            out.map(|bit| shard.number_of(bit))
-        });
-        numbers.map(|number| self.nth(number))
+            out.map(|bit| Self::slot(shard.slot(bit)))
+        })
     }
 
     /// How many sources are not retired.
@@ -231,14 +250,14 @@ impl<T, E> Pool<T, E> {
         self.shards().iter().map(|shard| shard.usage().0).sum()
     }
 
-    #[cold]
+    #[inline(never)]
     #[cfg_attr(feature = "diagnostics", track_caller)]
-    fn overflow(&self, reason: RentError) -> Round<'static, T, E> {
+    fn overflow(&self) -> Round<'static, T, E> {
         // ORDERING: Relaxed; a statistic.
         self.inner().overflowed.fetch_add(1, Ordering::Relaxed);
         trace::overflowed();
         let (completer, mut completion) = boxed();
-        if reason == RentError::Closed {
+        if self.is_closed() {
             completion.close();
         }
         (completer, completion)
@@ -259,11 +278,16 @@ impl<T, E> Pool<T, E> {
     }
 
     /// The pool's slot of this number.
-    #[inline(always)]
     fn nth(&self, number: usize) -> SlotRef<T, E> {
-        let slot = storage::nth(self.slots, number);
-        // SAFETY: `Padded` wraps the slot alone, which is alive while a handle is.
-        SlotRef::new(unsafe { NonNull::new_unchecked(slot.cast::<Slot<T, E>>()) })
+        let padded = storage::nth(self.slots, number);
+        // SAFETY: a pointer into the slots.
+        Self::slot(unsafe { NonNull::new_unchecked(padded) })
+    }
+
+    /// `Padded` wraps the slot alone, which is alive while a handle is.
+    #[inline(always)]
+    fn slot(padded: NonNull<Padded<T, E>>) -> SlotRef<T, E> {
+        SlotRef::new(padded.cast::<Slot<T, E>>())
     }
 }
 

@@ -86,10 +86,16 @@ impl<T, E> Inner<T, E> {
             }
         }
 
+        let slots = leak(slots);
+        for shard in 0..count {
+            // SAFETY: made above; nobody else knows of it yet, and slots only have its address.
+            unsafe { (*nth(shards, shard)).place(slots.as_ptr().cast::<Padded<T, E>>()) };
+        }
+
         // SAFETY: made above, and nobody else knows of it yet.
         let all = unsafe { &mut *inner.as_ptr() };
         all.owner.shards = shards;
-        all.slots = leak(slots);
+        all.slots = slots;
         inner
     }
 
