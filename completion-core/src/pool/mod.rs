@@ -191,6 +191,9 @@ impl<T, E> Pool<T, E> {
     #[cold]
     #[cfg_attr(feature = "diagnostics", track_caller)]
     fn lend_elsewhere(&self, own: usize) -> Option<Round<'static, T, E>> {
+        if self.slots.is_empty() {
+            return None;
+        }
         let (before, after) = self.shards().split_at(own);
         for shard in after.iter().chain(before) {
             while let Some(bit) = shard.take() {
@@ -256,11 +259,16 @@ impl<T, E> Pool<T, E> {
         // ORDERING: Relaxed; a statistic.
         self.inner().overflowed.fetch_add(1, Ordering::Relaxed);
         trace::overflowed();
-        let (completer, mut completion) = boxed();
+        let mut round = boxed();
         if self.is_closed() {
-            completion.close();
+            Self::close_at_once(&mut round);
         }
-        (completer, completion)
+        round
+    }
+
+    #[cold]
+    fn close_at_once(round: &mut Round<'static, T, E>) {
+        round.1.close();
     }
 
     by_token! {
@@ -294,7 +302,7 @@ impl<T, E> Pool<T, E> {
 /// A round on a slot of its own, freed at its end.
 #[cfg_attr(feature = "diagnostics", track_caller)]
 pub(crate) fn boxed<T, E>() -> Round<'static, T, E> {
-    let slot = Box::new(Slot::new(Home::BOXED, Word::NEW.begun()));
+    let slot = Box::write(Box::new_uninit(), Slot::new(Home::BOXED, Word::NEW.begun()));
     slot.trace.begin();
     let slot = SlotRef::new(NonNull::from(Box::leak(slot)));
     (Completer::new(slot), Completion::new(slot))
