@@ -23,27 +23,31 @@ pub(crate) enum Place {
     Source(u16),
     /// The slot is a box of its own, freed after its one round.
     Boxed,
-    /// The slot is this bit of this shard.
-    Pooled(*const Shard, u32),
+    /// The slot is that of this one bit of this shard's word.
+    Pooled(*const Shard, usize),
 }
 
 #[cfg(feature = "alloc")]
 impl Home {
-    const BIT: usize = align_of::<Shard>() - 1;
-    const BOXED_BIT: usize = Self::BIT - 1;
-    const IN_PLACE_BIT: usize = Self::BIT;
-    const ROOM_FOR_EVERY_BIT: () = assert!(shard::SLOTS <= Self::BOXED_BIT);
+    /// What the alignment of a shard leaves free.
+    const TAG: usize = align_of::<Shard>() - 1;
+    /// Of this, the number of a bit.
+    const BIT: usize = Self::TAG / 2;
+    /// Or a mark, beyond all numbers: the slot is no pool's.
+    const BOXED_TAG: usize = Self::BIT + 1;
+    const IN_PLACE_TAG: usize = Self::BIT + 2;
+    const ROOM_FOR_EVERY_BIT: () = assert!(shard::SLOTS <= Self::BIT);
 
     /// A box for one round.
     pub(crate) const BOXED: Self = Self {
-        tagged: core::ptr::without_provenance(Self::BOXED_BIT),
+        tagged: core::ptr::without_provenance(Self::BOXED_TAG),
     };
 
     /// Number `index` of something that holds slots itself.
     pub(crate) const fn in_place(index: u16) -> Self {
-        let number = (index as usize) * (Self::BIT + 1);
+        let number = (index as usize) * (Self::TAG + 1);
         Self {
-            tagged: core::ptr::without_provenance(number | Self::IN_PLACE_BIT),
+            tagged: core::ptr::without_provenance(number | Self::IN_PLACE_TAG),
         }
     }
 
@@ -56,19 +60,16 @@ impl Home {
     }
 
     #[inline(always)]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "a bit number is below 128, an index was a `u16`"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "an index was a `u16`")]
     pub(crate) fn place(self) -> Place {
-        let bit = self.tagged.addr() & Self::BIT;
-        if bit < Self::BOXED_BIT {
-            let shard = self.tagged.map_addr(|address| address & !Self::BIT);
-            Place::Pooled(shard, bit as u32)
-        } else if bit == Self::BOXED_BIT {
+        let address = self.tagged.addr();
+        if address & (Self::BIT + 1) == 0 {
+            let shard = self.tagged.map_addr(|address| address & !Self::TAG);
+            Place::Pooled(shard, 1 << (address & Self::BIT))
+        } else if address & Self::TAG == Self::BOXED_TAG {
             Place::Boxed
         } else {
-            Place::Source((self.tagged.addr() / (Self::BIT + 1)) as u16)
+            Place::Source((address / (Self::TAG + 1)) as u16)
         }
     }
 
@@ -78,8 +79,11 @@ impl Home {
         match self.place() {
             Place::Source(index) => Some(index),
             Place::Boxed => None,
-            // SAFETY: whoever asks holds a handle to a slot of this shard, which keeps it alive.
-            Place::Pooled(shard, bit) => Some(unsafe { &*shard }.index_of(bit)),
+            Place::Pooled(shard, bit) => {
+                let bit = bit.trailing_zeros();
+                // SAFETY: whoever asks holds a handle to a slot of this shard, which keeps it alive.
+                Some(unsafe { &*shard }.index_of(bit))
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::completion::Completion;
 use crate::error::{BeginError, CompletionError, Rejected, Rejection};
 use crate::slot::{Carry, Failure, Slot, Value, WakerWords};
 use crate::state::{Ending, Post, Waiter, Wake, Watcher, Word};
-use crate::sync::{AtomicRaw, Ordering};
+use crate::sync::{AtomicRaw, Ordering, Raw};
 use crate::token::{Status, Token};
 use crate::trace::{Origin, Trace};
 
@@ -28,13 +28,18 @@ pub type Round<'a, T, E> = (Completer<'a, T, E>, Completion<'a, T, E>);
 /// How a round ends for its consumer.
 pub(crate) type Outcome<T, E> = Result<T, CompletionError<E>>;
 
-/// A party's pointer to its slot.
+/// A party's pointer to its slot, and the word with which its round began.
+///
+/// That word is a copy: on the common way what is found in the slot is only compared with it, and the
+/// next word is made of it, so that no step waits for the one before it to reach the slot. Who acts by
+/// token or from outside has none; a shape of the common way is never that of a shared round.
 ///
 /// Invariant: the slot is alive while the holder's presence bit is set, or while its owner (a pool or
 /// a source) is borrowed. Functions that take `self` and clear the presence bit are the last to use
 /// it. A pointer, not a reference: a peer may free the slot while such a function is still running.
 pub(crate) struct SlotRef<T, E> {
     slot: NonNull<Slot<T, E>>,
+    begun: Word,
     owns: PhantomData<Slot<T, E>>,
 }
 
@@ -51,8 +56,21 @@ impl<T, E> SlotRef<T, E> {
     pub(crate) fn new(slot: NonNull<Slot<T, E>>) -> Self {
         Self {
             slot,
+            begun: Word::FRESH,
             owns: PhantomData,
         }
+    }
+
+    /// A pointer for the parties of the round that began with this word.
+    #[inline(always)]
+    fn of(self, begun: Word) -> Self {
+        Self { begun, ..self }
+    }
+
+    /// The word that this round has in a shape of the common way.
+    #[inline(always)]
+    fn in_shape(self, shape: Word) -> Word {
+        self.begun.stepped(Word::FRESH, |_| shape)
     }
 
     #[inline(always)]
@@ -147,38 +165,47 @@ impl Words for Watcher {
 
 /// Beginning.
 impl<T, E> SlotRef<T, E> {
-    /// Begins a round on a slot that is the caller's alone; false if it is retired, or if handles of
-    /// its last round were forgotten.
+    /// Begins a round on a slot that is the caller's alone; none if it is retired, or if handles of its
+    /// last round were forgotten.
     #[inline(always)]
     #[cfg_attr(feature = "diagnostics", track_caller)]
-    pub(crate) fn begin_owned(self) -> bool {
+    pub(crate) fn begin_owned(self) -> Option<Self> {
         let word = self.peek();
-        let idle = word.is_idle();
-        if idle {
-            // ORDERING: Relaxed; the two handles are created here and move to other threads only with a
-            // happens-before edge of their own, and a stale token that reads this word touches nothing.
-            self.state().store(word.begun().raw(), Ordering::Relaxed);
-            self.trace().begin();
+        if !word.is_idle() {
+            return None;
         }
-        idle
+        // ORDERING: Relaxed; the two handles are created here and move to other threads only with a
+        // happens-before edge of their own, and a stale token that reads this word touches nothing.
+        self.state().store(word.begun().raw(), Ordering::Relaxed);
+        self.trace().begin();
+        Some(self.of(word.begun()))
     }
 
-    /// Counts a round on a slot that was taken out of its shard, where it was begun already; false if
-    /// it is retired.
+    /// Joins the round with which the caller has just made a slot of its own.
     #[cfg(feature = "alloc")]
     #[inline(always)]
     #[cfg_attr(feature = "diagnostics", track_caller)]
-    pub(crate) fn begin_rented(self) -> bool {
+    pub(crate) fn begin_begun(self, begun: Word) -> Self {
+        self.trace().begin();
+        self.of(begun)
+    }
+
+    /// Counts a round on a slot that was taken out of its shard, where it was begun already; none if it
+    /// is retired.
+    #[cfg(feature = "alloc")]
+    #[inline(always)]
+    #[cfg_attr(feature = "diagnostics", track_caller)]
+    pub(crate) fn begin_rented(self) -> Option<Self> {
+        let word = self.peek();
         // At home a slot rests in this shape, unless it is retired.
-        if !self.peek().has_shape(Word::FRESH) {
-            return false;
+        if !word.has_shape(Word::FRESH) {
+            return None;
         }
         // SAFETY: alive by the invariant; only the counter is borrowed.
         let rents = unsafe { &(*self.as_ptr()).rents };
         // ORDERING: Relaxed; a statistic that only the slot's renter writes.
         rents.store(self.rents().wrapping_add(1), Ordering::Relaxed);
-        self.trace().begin();
-        true
+        Some(self.begin_begun(word))
     }
 
     /// Rounds begun on a pooled slot so far.
@@ -194,7 +221,7 @@ impl<T, E> SlotRef<T, E> {
     /// Begins a round on a slot that others may begin too.
     #[inline]
     #[cfg_attr(feature = "diagnostics", track_caller)]
-    pub(crate) fn begin_contended(self) -> Result<(), BeginError> {
+    pub(crate) fn begin_contended(self) -> Result<Self, BeginError> {
         let word = self.peek();
         if word.is_retired() {
             return Err(BeginError::Retired);
@@ -207,7 +234,7 @@ impl<T, E> SlotRef<T, E> {
         self.exchange(word, word.begun(), Ordering::Relaxed, Ordering::Relaxed)
             .map_err(|_| BeginError::Lent)?;
         self.trace().begin();
-        Ok(())
+        Ok(self.of(word.begun()))
     }
 }
 
@@ -217,11 +244,11 @@ impl<T, E> SlotRef<T, E> {
     #[inline(always)]
     pub(crate) fn produce<C: Carry<T, E>>(self, carried: C) -> Result<(), C> {
         let word = self.word();
-        let first = if word.has_shape(Word::FRESH) {
-            self.produce_once(word, Word::FRESH, carried)
-        } else if word.has_shape(Word::AWAITED) {
+        let first = if word == self.in_shape(Word::FRESH) {
+            self.produce_once(Word::FRESH, carried)
+        } else if word == self.in_shape(Word::AWAITED) {
             cold();
-            self.produce_once(word, Word::AWAITED, carried)
+            self.produce_once(Word::AWAITED, carried)
         } else {
             return self.produce_carefully(word, carried);
         };
@@ -229,10 +256,10 @@ impl<T, E> SlotRef<T, E> {
     }
 
     #[inline(always)]
-    fn produce_once<C: Carry<T, E>>(self, word: Word, shape: Word, carried: C) -> Result<(), Word> {
+    fn produce_once<C: Carry<T, E>>(self, shape: Word, carried: C) -> Result<(), Word> {
         // SAFETY: alive by the invariant; the payload is the holder's of `PRODUCER`.
         unsafe { Slot::write(self.as_ptr(), carried) };
-        self.end_once(word, shape, C::ENDING)
+        self.end_once(self.in_shape(shape), shape, C::ENDING)
     }
 
     /// As [`SlotRef::produce`], from any word.
@@ -241,7 +268,7 @@ impl<T, E> SlotRef<T, E> {
         // Dropped last, also if waking the waiter panics.
         let _watcher = self.unwatch(&mut word);
         if !word.is_pending() {
-            self.leave(Word::PRODUCER);
+            self.depart(word, word, Word::PRODUCER);
             return Err(carried);
         }
         // SAFETY: alive by the invariant; the payload is the holder's of `PRODUCER`.
@@ -253,12 +280,12 @@ impl<T, E> SlotRef<T, E> {
     /// `PRODUCER` and leaves.
     #[inline(never)]
     fn publish<C: Carry<T, E>>(self, word: Word) -> Result<(), C> {
-        if self.end(word, C::ENDING, Word::is_pending).is_ok() {
+        let Err(word) = self.end(word, C::ENDING, Word::is_pending) else {
             return Ok(());
-        }
+        };
         // SAFETY: alive by the invariant; a `C` was written, and nobody took it.
         let carried = unsafe { Slot::read(self.as_ptr()) };
-        self.leave(Word::PRODUCER);
+        self.depart(word, word, Word::PRODUCER);
         Err(carried)
     }
 
@@ -266,13 +293,29 @@ impl<T, E> SlotRef<T, E> {
     /// was over already.
     #[inline(always)]
     pub(crate) fn produce_nothing(self, ending: Ending) -> bool {
-        let mut word = self.word();
-        let _watcher = self.unwatch(&mut word);
-        let ended = self.end(word, ending, Word::is_pending).is_ok();
-        if !ended {
-            self.leave(Word::PRODUCER);
+        let word = self.word();
+        let first = if word == self.in_shape(Word::FRESH) {
+            self.end_once(self.in_shape(Word::FRESH), Word::FRESH, ending)
+        } else if word == self.in_shape(Word::AWAITED) {
+            self.end_once(self.in_shape(Word::AWAITED), Word::AWAITED, ending)
+        } else {
+            Err(word)
+        };
+        match first {
+            Ok(()) => true,
+            Err(word) => self.produce_nothing_carefully(word, ending),
         }
-        ended
+    }
+
+    /// As [`SlotRef::produce_nothing`], from any word.
+    #[inline(never)]
+    fn produce_nothing_carefully(self, mut word: Word, ending: Ending) -> bool {
+        let _watcher = self.unwatch(&mut word);
+        let Err(word) = self.end(word, ending, Word::is_pending) else {
+            return true;
+        };
+        self.depart(word, word, Word::PRODUCER);
+        false
     }
 
     /// Ends the round, trying for as long as the word `admits` it; else the word that does not.
@@ -323,17 +366,6 @@ impl<T, E> SlotRef<T, E> {
         let waker = unsafe { copied.into_waker() };
         self.leave(Word::TAKING);
         waker
-    }
-
-    /// Clears a presence bit for good; the last to leave releases.
-    #[inline(never)]
-    fn leave(self, bit: crate::sync::Raw) {
-        // ORDERING: AcqRel. Release: [P5] this party's accesses happen before the release by a peer.
-        // Acquire: if this party is the last, the peers' accesses happen before its release.
-        let word = Word::from_raw(self.state().fetch_sub(bit, Ordering::AcqRel));
-        if word.is_alone(bit) {
-            self.release(word, word);
-        }
     }
 
     /// Takes the completer's waker back, if the round is watched.
@@ -394,7 +426,7 @@ impl Drop for WakeOnDrop {
 /// Both sides: a waker's way in and back out.
 impl<T, E> SlotRef<T, E> {
     /// Puts a waker in the place of its owner's last one; the word, if the round ended meanwhile.
-    #[inline(never)]
+    #[inline(always)]
     fn register<P: Words>(self, mut word: Word, waker: &Waker) -> Option<Word> {
         // Foreign code, before any step: it may panic; if it ends this round, the exchange fails.
         let fresh = waker.clone();
@@ -403,7 +435,10 @@ impl<T, E> SlotRef<T, E> {
             return Some(word);
         }
         P::words(&self).fill(fresh);
-        let ended = self.enlist::<P>(word);
+        let ended = match self.enlist_once::<P>(word, word) {
+            Ok(()) => None,
+            Err(actual) => self.enlist::<P>(actual),
+        };
         drop(replaced);
         ended
     }
@@ -449,6 +484,7 @@ impl<T, E> SlotRef<T, E> {
     }
 
     /// Takes the owner's own waker back, if it is still there, and brings `word` up to date.
+    #[inline(always)]
     fn withdraw<P: Words>(self, word: &mut Word) -> Option<Waker> {
         while P::is_filled(*word) {
             let copied = P::words(&self).copy();
@@ -621,31 +657,34 @@ impl<T, E> SlotRef<T, E> {
     #[inline(always)]
     pub(crate) fn poll(self, waker: &Waker) -> Option<Outcome<T, E>> {
         let word = self.word();
-        if word.has_shape(Word::SUCCEEDED) {
-            return Some(self.take(word, Word::SUCCEEDED));
+        if word == self.in_shape(Word::SUCCEEDED) {
+            return Some(self.take(self.in_shape(Word::SUCCEEDED), Word::SUCCEEDED));
         }
-        if word.has_shape(Word::FRESH) {
+        if word == self.in_shape(Word::FRESH) {
             cold();
             self.waiter().fill(waker.clone());
-            let Err(actual) = self.enlist_once::<Waiter>(word, Word::FRESH) else {
+            let fresh = self.in_shape(Word::FRESH);
+            let Err(actual) = self.enlist_once::<Waiter>(fresh, Word::FRESH) else {
                 return None;
             };
             let ended = self.enlist::<Waiter>(actual)?;
             return Some(self.take_any(ended));
         }
-        self.poll_any(word, waker)
+        if !word.is_pending() {
+            return Some(self.take_any(word));
+        }
+        let ended = self.poll_pending(word, waker)?;
+        Some(self.take_any(ended))
     }
 
-    /// As [`SlotRef::poll`], from any word.
+    /// As [`SlotRef::poll`], from any word that is pending; the word, if the round ended meanwhile.
     #[inline(never)]
-    fn poll_any(self, mut word: Word, waker: &Waker) -> Option<Outcome<T, E>> {
-        if word.is_pending() {
-            if word.is_waiting() && self.waiter().will_wake(waker) {
-                return None;
-            }
-            word = self.register::<Waiter>(word, waker)?;
+    fn poll_pending(self, word: Word, waker: &Waker) -> Option<Word> {
+        if word.is_waiting() && self.waiter().will_wake(waker) {
+            None
+        } else {
+            self.register::<Waiter>(word, waker)
         }
-        Some(self.take_any(word))
     }
 
     /// The outcome, if there is one.
@@ -687,7 +726,7 @@ impl<T, E> SlotRef<T, E> {
     #[inline(always)]
     fn take(self, word: Word, shape: Word) -> Outcome<T, E> {
         let outcome = self.outcome(shape);
-        self.depart(word, shape);
+        self.depart(word, shape, Word::CONSUMER);
         outcome
     }
 
@@ -713,16 +752,6 @@ impl<T, E> SlotRef<T, E> {
         }
     }
 
-    /// Leaves an ended round.
-    #[inline(always)]
-    fn depart(self, word: Word, shape: Word) {
-        if shape.is_alone(Word::CONSUMER) {
-            self.release(word, shape);
-        } else {
-            self.leave(Word::CONSUMER);
-        }
-    }
-
     /// What the pool was closed with.
     #[cold]
     fn cause(self) -> CompletionError<E> {
@@ -742,7 +771,40 @@ impl<T, E> SlotRef<T, E> {
     /// Leaves without waiting any longer: cancels a pending round, drops an outcome.
     #[inline(never)]
     pub(crate) fn drop_consumer(self) {
-        let mut word = self.word();
+        let word = self.word();
+        let first = if word == self.in_shape(Word::FRESH) {
+            self.desert_once(self.in_shape(Word::FRESH), Word::FRESH)
+        } else if word == self.in_shape(Word::AWAITED) {
+            self.desert_once(self.in_shape(Word::AWAITED), Word::AWAITED)
+        } else {
+            Err(word)
+        };
+        if let Err(word) = first {
+            self.drop_consumer_carefully(word);
+        }
+    }
+
+    /// From pending and not watched to Deserted, Held or Left, with the waker.
+    #[inline(always)]
+    fn desert_once(self, word: Word, shape: Word) -> Result<(), Word> {
+        let copied = shape.is_waiting().then(|| self.waiter().copy());
+        let deserted = word.stepped(shape, Word::dropped);
+        // ORDERING: Release; [P5] this side's accesses happen before the release by the producer.
+        // Acquire on failure: [P1] the ending's payload.
+        self.exchange(word, deserted, Ordering::Release, Ordering::Acquire)?;
+        if shape.is_alone(Word::CONSUMER) {
+            self.release(word, shape);
+        }
+        if let Some(copied) = copied {
+            // SAFETY: this exchange cleared `WAITING`, so the registration is owned here.
+            drop(unsafe { copied.into_waker() });
+        }
+        Ok(())
+    }
+
+    /// As [`SlotRef::drop_consumer`], from any word.
+    #[inline(never)]
+    fn drop_consumer_carefully(self, mut word: Word) {
         while word.is_pending() {
             if word.is_watched() {
                 // A step more, after which this side is still present to move the watcher out.
@@ -753,32 +815,43 @@ impl<T, E> SlotRef<T, E> {
                 word = self.word();
                 continue;
             }
-            let copied = self.waiter().copy();
-            // ORDERING: Release; [P5] this side's accesses happen before the release by the producer.
-            // Acquire on failure: [P1] the ending's payload.
-            match self.exchange(word, word.dropped(), Ordering::Release, Ordering::Acquire) {
-                Ok(()) => {
-                    if word.is_alone(Word::CONSUMER) {
-                        self.release(word, word);
-                    }
-                    if word.is_waiting() {
-                        // SAFETY: this exchange cleared `WAITING`, so the registration is owned here.
-                        drop(unsafe { copied.into_waker() });
-                    }
-                    return;
-                }
+            match self.desert_once(word, word) {
+                Ok(()) => return,
                 Err(actual) => word = actual,
             }
         }
         // The cause of a pool that was closed is cloned for who asks for it.
         let asked = word.ending() != Some(Ending::Closed);
         let _outcome = asked.then(|| self.outcome(word));
-        self.depart(word, word);
+        self.depart(word, word, Word::CONSUMER);
     }
 }
 
-/// Releasing. The caller is alone with the slot.
+/// Leaving and releasing.
 impl<T, E> SlotRef<T, E> {
+    /// Leaves an ended round, of whose word `shape` is what is known. Who is alone in a round that has
+    /// ended stays so: nobody comes any more.
+    #[inline(always)]
+    fn depart(self, word: Word, shape: Word, bit: Raw) {
+        if shape.is_alone(bit) {
+            self.release(word, shape);
+        } else {
+            self.leave(bit);
+        }
+    }
+
+    /// Clears a presence bit for good; the last to leave releases.
+    #[inline(never)]
+    fn leave(self, bit: Raw) {
+        // ORDERING: AcqRel. Release: [P5] this party's accesses happen before the release by a peer.
+        // Acquire: if this party is the last, the peers' accesses happen before its release.
+        let word = Word::from_raw(self.state().fetch_sub(bit, Ordering::AcqRel));
+        if word.is_alone(bit) {
+            self.release(word, word);
+        }
+    }
+
+    /// Makes the slot idle, and puts it back where it belongs. The caller is alone with it.
     #[inline(always)]
     fn release(self, word: Word, shape: Word) {
         let idle = word.stepped(shape, Word::next_round);

@@ -132,38 +132,52 @@ impl Shard {
         (1 << len) - 1
     }
 
-    /// Takes a slot out: its bit, or none if every slot is out, or the pool closed.
+    /// Takes a slot out if that is easy: there is one, no flag is set, and nobody is in the way.
     #[inline(always)]
+    pub(crate) fn take_easily(&self) -> Option<u32> {
+        // ORDERING: Relaxed; the word is only a guess for the exchange.
+        let free = self.free.load(Ordering::Relaxed);
+        // One comparison: no bit is less than none, and a flag is more than all.
+        if free.wrapping_sub(1) >= FLAGS - 1 {
+            return None;
+        }
+        self.take_lowest(free).ok()
+    }
+
+    /// Takes a slot out: its bit, or none if every slot is out, or the pool closed.
     pub(crate) fn take(&self) -> Option<u32> {
         // ORDERING: Relaxed; the word is only a guess for the exchange.
         let mut free = self.free.load(Ordering::Relaxed);
-        loop {
-            // One comparison: no bit is less than none, and a flag is more than all.
-            let less = free.wrapping_sub(1);
-            if less >= FLAGS - 1 && (free & CLOSED != 0 || free & (FLAGS - 1) == 0) {
-                return None;
-            }
-            // ORDERING: Acquire; [P7] the slot's last round, put back with a release, happens before
-            // the caller's. Relaxed on failure: nothing was taken.
-            match self.free.compare_exchange_weak(
-                free,
-                free & less,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return Some(free.trailing_zeros()),
+        while free & CLOSED == 0 && free & (FLAGS - 1) != 0 {
+            match self.take_lowest(free) {
+                Ok(bit) => return Some(bit),
                 Err(actual) => free = actual,
             }
         }
+        None
+    }
+
+    #[inline(always)]
+    fn take_lowest(&self, free: usize) -> Result<u32, usize> {
+        // ORDERING: Acquire; [P7] the slot's last round, put back with a release, happens before the
+        // caller's. Relaxed on failure: nothing was taken.
+        self.free
+            .compare_exchange(
+                free,
+                free & (free - 1),
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            )
+            .map(|_| free.trailing_zeros())
     }
 
     /// Puts a slot back, or hands it to who waits for one; frees the pool if it was the last one out
     /// and no handle is left.
     ///
     /// # Safety
-    /// `shard` is alive, `bit` is out, the caller owns it and touches its slot no more.
+    /// `shard` is alive, `bit`, here the bit itself, is out, the caller owns it and touches its slot no more.
     #[inline(always)]
-    pub(crate) unsafe fn put(shard: *const Self, bit: u32) {
+    pub(crate) unsafe fn put(shard: *const Self, bit: usize) {
         // SAFETY: alive until this very bit is home, says the caller.
         let free = unsafe { &(*shard).free };
         // ORDERING: Relaxed; the word is only a guess for the exchange.
@@ -171,12 +185,8 @@ impl Shard {
         while word < FLAGS {
             // ORDERING: Release; [P7] the round happens before the slot's next one, [P8] and before the
             // pool is freed. Relaxed on failure: nothing was gained.
-            match free.compare_exchange_weak(
-                word,
-                word | (1 << bit),
-                Ordering::Release,
-                Ordering::Relaxed,
-            ) {
+            match free.compare_exchange_weak(word, word | bit, Ordering::Release, Ordering::Relaxed)
+            {
                 Ok(_) => return,
                 Err(actual) => word = actual,
             }
@@ -191,7 +201,7 @@ impl Shard {
     /// # Safety
     /// As for [`Shard::put`].
     #[cold]
-    unsafe fn put_carefully(shard: *const Self, bit: u32, word: usize) {
+    unsafe fn put_carefully(shard: *const Self, bit: usize, word: usize) {
         #[cfg(feature = "std")]
         if word & WANTED != 0 {
             // SAFETY: as for this call.
@@ -199,7 +209,7 @@ impl Shard {
         }
         let _closed = word;
         // SAFETY: as for this call.
-        unsafe { Self::bring(shard, 1 << bit) };
+        unsafe { Self::bring(shard, bit) };
     }
 
     /// Adds a bit, or [`ABANDONED`], to the word. If the pool is abandoned, and all bits are home with
@@ -232,7 +242,7 @@ impl Shard {
     /// As for [`Shard::put`].
     #[cfg(feature = "std")]
     #[cold]
-    unsafe fn hand_over(shard: *const Self, bit: u32) {
+    unsafe fn hand_over(shard: *const Self, bit: usize) {
         // SAFETY: alive while the bit is out.
         let owner = unsafe { (*shard).owner };
         // SAFETY: as above.

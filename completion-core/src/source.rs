@@ -92,8 +92,7 @@ impl<T, E> CompletionSource<T, E> {
     #[inline]
     #[cfg_attr(feature = "diagnostics", track_caller)]
     pub fn begin(&self) -> Result<Round<'_, T, E>, BeginError> {
-        let slot = self.slot();
-        slot.begin_contended()?;
+        let slot = self.slot().begin_contended()?;
         Ok((Completer::new(slot), Completion::new(slot)))
     }
 
@@ -122,17 +121,16 @@ impl<T, E> CompletionSource<T, E> {
     #[inline]
     #[cfg_attr(feature = "diagnostics", track_caller)]
     pub fn begin_mut(&mut self) -> Result<Round<'_, T, E>, BeginError> {
-        if self.slot().begin_owned() || self.begin_after_reset() {
-            let slot = self.slot();
-            Ok((Completer::new(slot), Completion::new(slot)))
-        } else {
-            Err(BeginError::Retired)
-        }
+        let slot = match self.slot().begin_owned() {
+            Some(slot) => slot,
+            None => self.begin_after_reset().ok_or(BeginError::Retired)?,
+        };
+        Ok((Completer::new(slot), Completion::new(slot)))
     }
 
     #[cold]
     #[cfg_attr(feature = "diagnostics", track_caller)]
-    fn begin_after_reset(&mut self) -> bool {
+    fn begin_after_reset(&mut self) -> Option<SlotRef<T, E>> {
         self.reset();
         self.slot().begin_owned()
     }

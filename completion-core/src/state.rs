@@ -352,7 +352,7 @@ impl Word {
     /// present, to Held while the token is, else to Left.
     #[inline(always)]
     pub(crate) const fn dropped(self) -> Self {
-        Self(self.0 & !(Self::CONSUMER | WAITING)).with(Ending::Cancelled)
+        Self(self.0 & !(Self::CONSUMER | WAITING | GENERATION_MASK)).with(Ending::Cancelled)
     }
 
     /// Idle again. Only a round whose token went out consumes a version; the last one retires the

@@ -103,9 +103,8 @@ impl<T, E, const N: usize> StaticPool<T, E, N> {
         let (before, after) = self.slots.split_at(thread_hint() % N.max(1));
         let mut retired = 0;
         for slot in after.iter().chain(before) {
-            let slot = SlotRef::new(NonNull::from(slot));
-            match slot.begin_contended() {
-                Ok(()) => return Ok((Completer::new(slot), Completion::new(slot))),
+            match SlotRef::new(NonNull::from(slot)).begin_contended() {
+                Ok(slot) => return Ok((Completer::new(slot), Completion::new(slot))),
                 Err(BeginError::Retired) => retired += 1,
                 Err(BeginError::Lent) => {}
             }

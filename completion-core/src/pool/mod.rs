@@ -142,10 +142,11 @@ impl<T, E> Pool<T, E> {
     #[inline]
     #[cfg_attr(feature = "diagnostics", track_caller)]
     pub fn rent(&self) -> Round<'static, T, E> {
-        match self.lend() {
-            Some(round) => round,
+        let slot = match self.lend() {
+            Some(slot) => slot,
             None => self.overflow(),
-        }
+        };
+        (Completer::new(slot), Completion::new(slot))
     }
 
     /// Rents a source for one round, if one is home.
@@ -169,53 +170,57 @@ impl<T, E> Pool<T, E> {
     #[inline]
     #[cfg_attr(feature = "diagnostics", track_caller)]
     pub fn try_rent(&self) -> Result<Round<'static, T, E>, RentError> {
-        self.lend().ok_or_else(|| self.why_not())
+        match self.lend() {
+            Some(slot) => Ok((Completer::new(slot), Completion::new(slot))),
+            None => Err(self.why_not()),
+        }
     }
 
     /// Begins a round on a source that is home, preferably on this thread's shard.
     #[inline(always)]
     #[cfg_attr(feature = "diagnostics", track_caller)]
-    fn lend(&self) -> Option<Round<'static, T, E>> {
+    fn lend(&self) -> Option<SlotRef<T, E>> {
         let own = thread_hint() & (self.shards.len() - 1);
-        // SAFETY: alive while a handle is; in bounds, as the number of shards is a power of two.
-        let shard = unsafe { &*storage::nth(self.shards, own) };
-        if let Some(bit) = shard.take()
-            && let Some(round) = self.begin(shard, bit)
+        let shard = self.shard(own);
+        if let Some(bit) = shard.take_easily()
+            && let Some(slot) = self.begin(shard, bit)
         {
-            return Some(round);
+            return Some(slot);
         }
         self.lend_elsewhere(own)
     }
 
-    /// Looks at every shard, the thread's own first.
+    /// Looks at every shard, the thread's own last: there was none to be had easily.
     #[cold]
     #[cfg_attr(feature = "diagnostics", track_caller)]
-    fn lend_elsewhere(&self, own: usize) -> Option<Round<'static, T, E>> {
-        if self.slots.is_empty() {
-            return None;
-        }
-        let (before, after) = self.shards().split_at(own);
-        for shard in after.iter().chain(before) {
+    fn lend_elsewhere(&self, own: usize) -> Option<SlotRef<T, E>> {
+        for turn in 1..=self.shards.len() {
+            let shard = self.shard((own + turn) & (self.shards.len() - 1));
             while let Some(bit) = shard.take() {
-                if let Some(round) = self.begin(shard, bit) {
-                    return Some(round);
+                if let Some(slot) = self.begin(shard, bit) {
+                    return Some(slot);
                 }
             }
         }
         None
     }
 
+    /// The shard of a number that was masked to be one: there are a power of two.
+    #[inline(always)]
+    fn shard(&self, number: usize) -> &Shard {
+        // SAFETY: alive while a handle is, and in bounds.
+        unsafe { &*storage::nth(self.shards, number) }
+    }
+
     /// Begins a round on the slot of a bit that was taken out; none if it is retired.
     #[inline(always)]
     #[cfg_attr(feature = "diagnostics", track_caller)]
-    fn begin(&self, shard: &Shard, bit: u32) -> Option<Round<'static, T, E>> {
-        let slot = Self::slot(shard.slot(bit));
-        if slot.begin_rented() {
-            Some((Completer::new(slot), Completion::new(slot)))
-        } else {
+    fn begin(&self, shard: &Shard, bit: u32) -> Option<SlotRef<T, E>> {
+        let slot = Self::slot(shard.slot(bit)).begin_rented();
+        if slot.is_none() {
             self.retire(shard, bit);
-            None
         }
+        slot
     }
 
     /// Leaves a slot whose versions are used up out for ever.
@@ -255,20 +260,15 @@ impl<T, E> Pool<T, E> {
 
     #[inline(never)]
     #[cfg_attr(feature = "diagnostics", track_caller)]
-    fn overflow(&self) -> Round<'static, T, E> {
+    fn overflow(&self) -> SlotRef<T, E> {
         // ORDERING: Relaxed; a statistic.
         self.inner().overflowed.fetch_add(1, Ordering::Relaxed);
         trace::overflowed();
-        let mut round = boxed();
+        let slot = boxed_slot();
         if self.is_closed() {
-            Self::close_at_once(&mut round);
+            slot.close();
         }
-        round
-    }
-
-    #[cold]
-    fn close_at_once(round: &mut Round<'static, T, E>) {
-        round.1.close();
+        slot
     }
 
     by_token! {
@@ -299,13 +299,20 @@ impl<T, E> Pool<T, E> {
     }
 }
 
-/// A round on a slot of its own, freed at its end.
+/// A round on a slot of its own.
+#[cfg(feature = "std")]
 #[cfg_attr(feature = "diagnostics", track_caller)]
 pub(crate) fn boxed<T, E>() -> Round<'static, T, E> {
-    let slot = Box::write(Box::new_uninit(), Slot::new(Home::BOXED, Word::NEW.begun()));
-    slot.trace.begin();
-    let slot = SlotRef::new(NonNull::from(Box::leak(slot)));
+    let slot = boxed_slot();
     (Completer::new(slot), Completion::new(slot))
+}
+
+/// A slot with a round begun on it, which is freed at the round's end.
+#[cfg_attr(feature = "diagnostics", track_caller)]
+fn boxed_slot<T, E>() -> SlotRef<T, E> {
+    let begun = Word::NEW.begun();
+    let slot = Box::write(Box::new_uninit(), Slot::new(Home::BOXED, begun));
+    SlotRef::new(NonNull::from(Box::leak(slot))).begin_begun(begun)
 }
 
 impl<T, E> Clone for Pool<T, E> {

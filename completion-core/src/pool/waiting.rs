@@ -87,8 +87,8 @@ impl<T, E> Future for Rent<'_, T, E> {
                 };
                 let (shard, bit) = lease.into_parts();
                 // SAFETY: a shard of this pool, which a handle keeps alive.
-                if let Some(round) = pool.begin(unsafe { &*shard }, bit) {
-                    return Poll::Ready(Ok(round));
+                if let Some(slot) = pool.begin(unsafe { &*shard }, bit.trailing_zeros()) {
+                    return Poll::Ready(Ok((Completer::new(slot), Completion::new(slot))));
                 }
             } else if !pool.shards().iter().any(Shard::is_wanted) {
                 match pool.try_rent() {
@@ -125,7 +125,7 @@ impl<T, E> fmt::Debug for Rent<'_, T, E> {
 /// A slot on its way from one round to the next: out, and nobody's yet. Put back when it is dropped.
 pub(crate) struct Lease {
     shard: *const Shard,
-    bit: u32,
+    bit: usize,
 }
 
 // SAFETY: the pointer is used for atomics only.
@@ -134,11 +134,11 @@ unsafe impl Send for Lease {}
 impl Lease {
     /// # Safety
     /// As for [`Shard::put`].
-    pub(crate) unsafe fn new(shard: *const Shard, bit: u32) -> Self {
+    pub(crate) unsafe fn new(shard: *const Shard, bit: usize) -> Self {
         Self { shard, bit }
     }
 
-    fn into_parts(self) -> (*const Shard, u32) {
+    fn into_parts(self) -> (*const Shard, usize) {
         let parts = (self.shard, self.bit);
         mem::forget(self);
         parts
@@ -190,7 +190,7 @@ impl Waiting {
         for shard in shards {
             while let Some(bit) = shard.take() {
                 // SAFETY: just taken out.
-                let lease = unsafe { Lease::new(shard, bit) };
+                let lease = unsafe { Lease::new(shard, 1 << bit) };
                 if self.hand_over(shards, lease).is_some() {
                     return Some(completion);
                 }
