@@ -1,7 +1,6 @@
 //! `completion-load` drives an HTTP/2 server with a stated amount of work through `completion-h2`, or through raw h2 or hyper
 //! for comparison, and reports what came of it. `benches/README.md` tells the method and how to read the figures.
 
-mod alloc;
 mod args;
 mod client;
 mod dial;
@@ -19,11 +18,13 @@ mod work;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use benches::alloc::Counting;
+
 use args::{Command, USAGE};
 use report::Report;
 
 #[global_allocator]
-static ALLOCATOR: alloc::Counting = alloc::Counting;
+static ALLOCATOR: Counting = Counting;
 
 const SOME_FAILED: u8 = 1;
 const UNUSABLE_ARGUMENTS: u8 = 2;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use benches::alloc::count_this_thread;
 use bytes::Bytes;
 use rustls::pki_types::ServerName;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::alloc::count_this_thread;
 use crate::args::{Args, Target, Unusable};
 use crate::client::{Client, Settings, Template};
 use crate::dial::Dialer;

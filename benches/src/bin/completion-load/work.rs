@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use benches::alloc::{Usage, usage};
 use tokio::sync::Barrier;
 use tokio::task::{JoinSet, yield_now};
 
-use crate::alloc::{Usage, usage};
 use crate::client::{Client, Session, Totals};
 use crate::plan::Plan;
 use crate::tally::{Outcome, Tally};

@@ -1,7 +1,8 @@
-//! The counting allocator: what the client threads ask of the heap, and nobody else.
+//! The counting allocator: what chosen threads ask of the heap, and nobody else.
 //!
-//! The embedded server, the progress bar and the report run on threads that are not counted, so a figure is the client's
-//! alone. Each counted thread owns a slot of its own: no shared word is touched while measuring.
+//! Servers, progress bars and reports run on threads that are not counted, so a figure is that of the measured work
+//! alone. Each counted thread owns a slot of its own: no shared word is touched while measuring. A thread that is not
+//! counted reads one thread-local word per allocation.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -35,28 +36,32 @@ thread_local! {
 
 /// Allocations and allocated bytes so far, over all counted threads.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Usage {
-    pub(crate) allocations: u64,
-    pub(crate) bytes: u64,
+pub struct Usage {
+    /// Calls that asked for memory.
+    pub allocations: u64,
+    /// What they asked for, in bytes.
+    pub bytes: u64,
 }
 
 impl Usage {
     /// What was added since `earlier`.
-    pub(crate) fn since(self, earlier: Self) -> Self {
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
         Self {
             allocations: self.allocations - earlier.allocations,
             bytes: self.bytes - earlier.bytes,
         }
     }
 
-    pub(crate) fn add(&mut self, more: Self) {
+    /// Adds `more`.
+    pub fn add(&mut self, more: Self) {
         self.allocations += more.allocations;
         self.bytes += more.bytes;
     }
 }
 
 /// Counts the calling thread from here on. A second call changes nothing.
-pub(crate) fn count_this_thread() {
+pub fn count_this_thread() {
     SLOT.with(|slot| {
         if slot.get() == UNCOUNTED {
             // ORDERING: Relaxed; only the uniqueness of the number matters, which the read-modify-write gives.
@@ -66,7 +71,8 @@ pub(crate) fn count_this_thread() {
 }
 
 /// The sum over all counted threads.
-pub(crate) fn usage() -> Usage {
+#[must_use]
+pub fn usage() -> Usage {
     let mut sum = Usage::default();
     for slot in &TABLE {
         // ORDERING: Relaxed; the figures of other threads are read after their tasks were joined, which orders them.
@@ -89,7 +95,7 @@ fn record(bytes: usize) {
 
 /// The system's allocator with a count in front of it. A `realloc` counts as one allocation of its new size.
 #[derive(Debug)]
-pub(crate) struct Counting;
+pub struct Counting;
 
 // SAFETY: every method hands its arguments unchanged to `System` and returns what `System` returned, so the contract is kept
 // by `System`; `record` neither allocates nor unwinds (a thread-local read without destructor, and two atomic additions).
