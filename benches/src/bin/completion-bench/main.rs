@@ -7,8 +7,6 @@ mod contestant;
 mod figures;
 mod report;
 mod rounds;
-mod times;
-mod waker;
 mod yardsticks;
 
 use std::fs;
@@ -145,9 +143,9 @@ fn measure(args: &Args) -> Result<(), String> {
         }
         None => None,
     };
-    let progress = bar(times::steps(args.repetitions));
+    let progress = bar(figures::steps(args.repetitions));
     let mut figures = figures::exact(false, &progress)?;
-    figures.times = times::times(args.repetitions, &progress);
+    figures.times = figures::times(args.repetitions, &progress);
     progress.finish_and_clear();
     let Some((path, document)) = document else {
         print!("{}", report::block(&figures, args.repetitions, None));
