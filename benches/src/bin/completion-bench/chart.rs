@@ -19,6 +19,8 @@ struct Panel<'a> {
     rounds: &'a [Round],
     figure: &'a dyn Fn(Cell) -> Option<f64>,
     digits: usize,
+    /// Where longer bars are cut, so that one contestant does not make dwarfs of the others.
+    most: f64,
 }
 
 /// Instructions and times of all contestants, with `u64`.
@@ -29,12 +31,14 @@ pub(crate) fn svg(figures: &Figures) -> String {
             rounds: &[Round::Ready, Round::Pending],
             figure: &|cell| of(&figures.instructions, cell),
             digits: 0,
+            most: f64::INFINITY,
         },
         Panel {
             title: "time of a round, tokio = 1",
             rounds: &[Round::Ready, Round::Pending, Round::TwoThreads],
             figure: &|cell| of(&figures.times, cell).map(|time| time.ratio),
             digits: 2,
+            most: 1.5,
         },
     ];
     let contestants = distinct(figures.instructions.iter().map(|(cell, _)| cell.contestant));
@@ -89,18 +93,19 @@ impl Panel<'_> {
         let all = contestants
             .iter()
             .flat_map(|name| self.rounds.iter().filter_map(|&round| figure(*name, round)));
-        let longest = all.fold(f64::MIN_POSITIVE, f64::max);
+        let longest = all.fold(f64::MIN_POSITIVE, f64::max).min(self.most);
         for (n, contestant) in contestants.iter().enumerate() {
             for ((m, &round), colour) in self.rounds.iter().enumerate().zip(COLOURS) {
                 let Some(value) = figure(*contestant, round) else {
                     continue;
                 };
                 let y = TOP + row * n as f64 + BAR * m as f64;
-                let length = (PANEL - 60.0) * value / longest;
+                let length = (PANEL - 60.0) * value.min(longest) / longest;
+                let cut = if value > longest { " (cut)" } else { "" };
                 let _ok = write!(
                     svg,
                     "<rect x=\"{x}\" y=\"{y}\" width=\"{length:.1}\" height=\"{:.1}\" fill=\"{colour}\"/>\n\
-                     <text x=\"{:.1}\" y=\"{:.1}\" font-size=\"9\">{value:.*}</text>\n",
+                     <text x=\"{:.1}\" y=\"{:.1}\" font-size=\"9\">{value:.*}{cut}</text>\n",
                     BAR - 1.0,
                     x + length + 3.0,
                     y + BAR - 1.0,
@@ -117,24 +122,25 @@ mod tests {
     use crate::figures::Time;
 
     #[test]
-    fn the_longest_bar_fills_the_panel_and_others_keep_proportion() {
+    fn bars_keep_proportion_until_they_are_cut() {
         let cell = |contestant, round| Cell {
             payload: u64::NAME,
             contestant,
             round,
+        };
+        let time = |ratio| Time {
+            nanoseconds: 3.0,
+            ratio,
         };
         let figures = Figures {
             instructions: vec![
                 (cell("a", Round::Ready), 200.0),
                 (cell("b", Round::Ready), 50.0),
             ],
-            times: vec![(
-                cell("a", Round::Ready),
-                Time {
-                    nanoseconds: 3.0,
-                    ratio: 1.0,
-                },
-            )],
+            times: vec![
+                (cell("a", Round::Ready), time(9.0)),
+                (cell("b", Round::Ready), time(0.75)),
+            ],
             ..Figures::default()
         };
         let svg = svg(&figures);
@@ -143,6 +149,8 @@ mod tests {
             "{svg}"
         );
         assert_eq!(svg.matches("width=\"270.0\"").count(), 2, "{svg}");
+        assert_eq!(svg.matches("9.00 (cut)").count(), 1, "{svg}");
+        assert_eq!(svg.matches("width=\"135.0\"").count(), 1, "{svg}");
         assert_eq!(svg.matches("width=\"67.5\"").count(), 1, "{svg}");
         assert_eq!(svg.matches("<text").count(), svg.matches("</text>").count());
     }

@@ -143,17 +143,23 @@ fn measure(args: &Args) -> Result<(), String> {
         }
         None => None,
     };
+    let load = report::load();
+    if let Some(load) = load.filter(|&load| load > 1.0) {
+        eprintln!(
+            "completion-bench: the load is {load}: mistrust the times, those of two threads above all"
+        );
+    }
     let progress = bar(figures::steps(args.repetitions));
     let mut figures = figures::exact(false, &progress)?;
     figures.times = figures::times(args.repetitions, &progress);
     progress.finish_and_clear();
     let Some((path, document)) = document else {
-        print!("{}", report::block(&figures, args.repetitions, None));
+        print!("{}", report::block(&figures, args.repetitions, load, None));
         return Ok(());
     };
     let picture = path.with_extension("svg");
     let name = picture.file_name().map(|name| name.to_string_lossy());
-    let block = report::block(&figures, args.repetitions, name.as_deref());
+    let block = report::block(&figures, args.repetitions, load, name.as_deref());
     let spliced = report::splice(&document, &block).map_err(|error| about(path, &error))?;
     fs::write(path, spliced).map_err(|error| about(path, &error))?;
     fs::write(&picture, chart::svg(&figures)).map_err(|error| about(&picture, &error))

@@ -5,6 +5,7 @@ use std::fs;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::contestant::{EventsPlaced, EventsPooled, InPlace, Payload, Pooled};
 use crate::figures::{Cell, Figures, of};
 use crate::rounds::Round;
 use crate::yardsticks::{self, Yardstick};
@@ -32,9 +33,15 @@ pub(crate) fn splice(document: &str, block: &str) -> Result<String, String> {
 }
 
 /// Everything that is printed; `chart` is the file of the picture, if there is one.
-pub(crate) fn block(figures: &Figures, repetitions: usize, chart: Option<&str>) -> String {
+pub(crate) fn block(
+    figures: &Figures,
+    repetitions: usize,
+    load: Option<f64>,
+    chart: Option<&str>,
+) -> String {
+    let load = load.map_or_else(|| "unknown".to_owned(), |load| format!("{load:.1}"));
     let mut text = format!(
-        "{}, {} processors, {}; {}. Times are medians of {repetitions} repetitions.\n\n{}.\n",
+        "{}, {} processors, {}; {}. Times are medians of {repetitions} repetitions; the load was {load} before.\n\n{}.\n",
         cpu(),
         std::thread::available_parallelism().map_or(1, usize::from),
         compiler(),
@@ -48,6 +55,8 @@ pub(crate) fn block(figures: &Figures, repetitions: usize, chart: Option<&str>) 
         .into_iter()
         .chain(yardsticks::timed(figures));
     text.push_str(&yardstick_table(&all.collect::<Vec<_>>()));
+    text.push_str("\n### What the instructions are for\n\n");
+    text.push_str(&purpose_table(figures));
     if let Some(chart) = chart {
         // Writing to a String does not fail.
         let _ok = writeln!(
@@ -79,6 +88,43 @@ fn yardstick_table(rows: &[Yardstick]) -> String {
             "| {} | {:.2} | {:.2}{at} | {verdict} |",
             row.what, row.limit, row.measured
         );
+    }
+    text
+}
+
+/// What a part of a round costs: the difference of two contestants' instructions, or of two rounds' of one.
+fn purpose_table(figures: &Figures) -> String {
+    let parts = |placed, pooled| {
+        let count = |contestant, round| {
+            let cell = Cell {
+                payload: u64::NAME,
+                contestant,
+                round,
+            };
+            of(&figures.instructions, cell).unwrap_or(f64::NAN)
+        };
+        let [ready, pending, repolled] =
+            [Round::Ready, Round::Pending, Round::Repolled].map(|round| count(placed, round));
+        let pool = count(pooled, Round::Ready) - ready;
+        [ready, pending - ready, repolled - pending, pool]
+    };
+    let ours = parts(
+        yardsticks::name::<InPlace>(),
+        yardsticks::name::<Pooled<u64>>(),
+    );
+    let theirs = parts(
+        yardsticks::name::<EventsPlaced>(),
+        yardsticks::name::<EventsPooled<u64>>(),
+    );
+    let names = [
+        "the round itself: in place, ready",
+        "waiting: in place, pending - ready",
+        "another waker: in place, re-polled - pending",
+        "the pool: pooled - in place, ready",
+    ];
+    let mut text = String::from("| `u64` | completion-core | events_once |\n|---|---|---|\n");
+    for ((name, ours), theirs) in names.iter().zip(ours).zip(theirs) {
+        let _ok = writeln!(text, "| {name} | {ours:.0} | {theirs:.0} |");
     }
     text
 }
@@ -175,6 +221,12 @@ fn cpu() -> String {
     model
         .map_or("an unknown processor", |(_, name)| name)
         .to_owned()
+}
+
+/// How many processes were running or wanted to, over the last minute.
+pub(crate) fn load() -> Option<f64> {
+    let averages = fs::read_to_string("/proc/loadavg").ok()?;
+    averages.split_whitespace().next()?.parse().ok()
 }
 
 fn compiler() -> String {
@@ -280,6 +332,30 @@ mod tests {
             times.ends_with("| a | - | - | - | - | - | - | - | 0.50 (12.3 ns) |\n"),
             "{times}"
         );
+    }
+
+    #[test]
+    fn parts_of_a_round_are_differences() {
+        let (placed, pooled) = (
+            yardsticks::name::<InPlace>(),
+            yardsticks::name::<Pooled<u64>>(),
+        );
+        let figures = Figures {
+            instructions: vec![
+                (cell(placed, Round::Ready), 40.0),
+                (cell(placed, Round::Pending), 65.0),
+                (cell(placed, Round::Repolled), 145.0),
+                (cell(pooled, Round::Ready), 61.0),
+            ],
+            ..Figures::default()
+        };
+        let table = purpose_table(&figures);
+        let column: Vec<_> = table
+            .lines()
+            .skip(2)
+            .filter_map(|line| line.split(" | ").nth(1))
+            .collect();
+        assert_eq!(column, ["40", "25", "80", "21"], "{table}");
     }
 
     #[test]

@@ -45,7 +45,8 @@ impl fmt::Display for Yardstick {
     }
 }
 
-fn name<C: Contestant<u64>>() -> &'static str {
+/// What a contestant is called.
+pub(crate) fn name<C: Contestant<u64>>() -> &'static str {
     C::NAME
 }
 
