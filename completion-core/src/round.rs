@@ -245,10 +245,13 @@ impl<T, E> SlotRef<T, E> {
     pub(crate) fn produce<C: Carry<T, E>>(self, carried: C) -> Result<(), C> {
         let word = self.word();
         let first = if word == self.in_shape(Word::FRESH) {
-            self.produce_once(Word::FRESH, carried)
+            self.produce_once(self.in_shape(Word::FRESH), Word::FRESH, carried)
         } else if word == self.in_shape(Word::AWAITED) {
             cold();
-            self.produce_once(Word::AWAITED, carried)
+            self.produce_once(self.in_shape(Word::AWAITED), Word::AWAITED, carried)
+        } else if word.is_awaited_again() {
+            cold();
+            self.produce_once(word, Word::AWAITED, carried)
         } else {
             return self.produce_carefully(word, carried);
         };
@@ -256,10 +259,10 @@ impl<T, E> SlotRef<T, E> {
     }
 
     #[inline(always)]
-    fn produce_once<C: Carry<T, E>>(self, shape: Word, carried: C) -> Result<(), Word> {
+    fn produce_once<C: Carry<T, E>>(self, from: Word, shape: Word, carried: C) -> Result<(), Word> {
         // SAFETY: alive by the invariant; the payload is the holder's of `PRODUCER`.
         unsafe { Slot::write(self.as_ptr(), carried) };
-        self.end_once(self.in_shape(shape), shape, C::ENDING)
+        self.end_commonly(from, shape, C::ENDING)
     }
 
     /// As [`SlotRef::produce`], from any word.
@@ -295,9 +298,9 @@ impl<T, E> SlotRef<T, E> {
     pub(crate) fn produce_nothing(self, ending: Ending) -> bool {
         let word = self.word();
         let first = if word == self.in_shape(Word::FRESH) {
-            self.end_once(self.in_shape(Word::FRESH), Word::FRESH, ending)
+            self.end_commonly(self.in_shape(Word::FRESH), Word::FRESH, ending)
         } else if word == self.in_shape(Word::AWAITED) {
-            self.end_once(self.in_shape(Word::AWAITED), Word::AWAITED, ending)
+            self.end_commonly(self.in_shape(Word::AWAITED), Word::AWAITED, ending)
         } else {
             Err(word)
         };
@@ -327,7 +330,7 @@ impl<T, E> SlotRef<T, E> {
         admits: impl Fn(Word) -> bool,
     ) -> Result<(), Word> {
         while admits(word) {
-            match self.end_once(word, word, ending) {
+            match self.end_once(word, word.ended(ending), word.wake()) {
                 Ok(()) => return Ok(()),
                 Err(actual) => word = actual,
             }
@@ -335,24 +338,29 @@ impl<T, E> SlotRef<T, E> {
         Err(word)
     }
 
-    /// The publishing step: from a pending word, of which `shape` is what is known, to its ending, and
-    /// the waker out. After it the slot is touched no more, except under `TAKING`.
+    /// Ends the round from a word that has a shape of the common way, if its generation does not matter.
     #[inline(always)]
-    fn end_once(self, word: Word, shape: Word, ending: Ending) -> Result<(), Word> {
+    fn end_commonly(self, from: Word, shape: Word, ending: Ending) -> Result<(), Word> {
+        self.end_once(from, self.in_shape(shape.ended(ending)), shape.wake())
+    }
+
+    /// The publishing step: from a pending word to its ending, and the waker out. After it the slot is
+    /// touched no more, except under `TAKING`.
+    #[inline(always)]
+    fn end_once(self, from: Word, to: Word, wake: Wake) -> Result<(), Word> {
         // A guess until the exchange succeeds: had the consumer taken these words back or replaced
-        // them since `word` was read, the word's `WAITING` or generation would differ.
-        let copied = shape.is_waiting().then(|| self.waiter().copy());
-        let ended = word.stepped(shape, |shape| shape.ended(ending));
+        // them since `from` was read, the word's `WAITING` or generation would differ.
+        let copied = (wake == Wake::Copied).then(|| self.waiter().copy());
         // ORDERING: AcqRel. Release: [P1] the payload goes to the consumer, and [P3] the copy above
         // happens before the next round overwrites the words. Acquire: [P2] a saturated generation
-        // may have been registered again since `word` was read, as the same word. Acquire on
+        // may have been registered again since `from` was read, as the same word. Acquire on
         // failure: the next try reads waker words on the strength of it.
-        self.exchange(word, ended, Ordering::AcqRel, Ordering::Acquire)?;
-        match (shape.wake(), copied) {
-            (Wake::Nobody, _) | (Wake::Copied, None) => {}
+        self.exchange(from, to, Ordering::AcqRel, Ordering::Acquire)?;
+        if let Some(copied) = copied {
             // SAFETY: the exchange found the generation that was copied, and took it.
-            (Wake::Copied, Some(copied)) => unsafe { copied.into_waker() }.wake(),
-            (Wake::TakeThenLeave, _) => self.take_waker_and_leave().wake(),
+            unsafe { copied.into_waker() }.wake();
+        } else if wake == Wake::TakeThenLeave {
+            self.take_waker_and_leave().wake();
         }
         Ok(())
     }
@@ -669,6 +677,9 @@ impl<T, E> SlotRef<T, E> {
             };
             let ended = self.enlist::<Waiter>(actual)?;
             return Some(self.take_any(ended));
+        }
+        if word == self.in_shape(Word::ABANDONED) {
+            return Some(self.take(self.in_shape(Word::ABANDONED), Word::ABANDONED));
         }
         if !word.is_pending() {
             return Some(self.take_any(word));

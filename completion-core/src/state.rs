@@ -150,6 +150,10 @@ impl Word {
     /// The shape of the common way: Ended with a value, and the consumer is alone.
     pub(crate) const SUCCEEDED: Self =
         Self(Self::CONSUMER | ((Ending::Value as Raw) << OUTCOME_SHIFT));
+    /// The shape of the common way on which nothing arrives: Ended as abandoned, and the consumer is
+    /// alone.
+    pub(crate) const ABANDONED: Self =
+        Self(Self::CONSUMER | ((Ending::Abandoned as Raw) << OUTCOME_SHIFT));
     /// A slot that was never used.
     pub(crate) const NEW: Self = Self(0);
 
@@ -167,6 +171,13 @@ impl Word {
     #[inline(always)]
     pub(crate) const fn has_shape(self, shape: Self) -> bool {
         self.0 & LOW == shape.0
+    }
+
+    /// Whether this is the shape [`Word::AWAITED`] but for the generation, which tells.
+    #[inline(always)]
+    pub(crate) const fn is_awaited_again(self) -> bool {
+        let common = self.0 & LOW & !GENERATION_MASK == Self::AWAITED.0 & !GENERATION_MASK;
+        common && !self.is_saturated()
     }
 
     /// What `step` makes of a word whose shape is known: the step is taken by the shape alone, which for
