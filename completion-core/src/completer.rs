@@ -272,10 +272,12 @@ impl<'a, T, E> Completer<'a, T, E> {
     }
 
     fn into_named(self, held: bool) -> Result<Token, NoToken<Self>> {
-        // SAFETY: alive while the handle is; the field never changes.
-        let home = unsafe { (*self.slot.as_ptr()).home };
-        match home.index() {
-            Some(index) => Ok(Token::new(index, self.into_slot().share(held))),
+        match self.slot.index() {
+            Some(index) => {
+                // Drops a waker, which may panic: while the handle is there to abandon the round.
+                self.slot.watch_no_more();
+                Ok(Token::new(index, self.into_slot().share(held)))
+            }
             None => Err(NoToken::new(self)),
         }
     }

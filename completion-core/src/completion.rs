@@ -84,9 +84,7 @@ impl<T, E> Completion<'_, T, E> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn try_take(&mut self) -> Option<Result<T, CompletionError<E>>> {
-        let outcome = self.slot?.try_take()?;
-        self.slot = None;
-        Some(outcome)
+        self.slot?.try_take(|| self.slot = None)
     }
 
     /// Whether there is an outcome to take, so that a poll would not wait.
@@ -142,11 +140,8 @@ impl<T, E> Future for Completion<'_, T, E> {
         let slot = self
             .slot
             .expect("`Completion` polled after it returned its outcome");
-        match slot.poll(context.waker()) {
-            Some(outcome) => {
-                self.slot = None;
-                Poll::Ready(outcome)
-            }
+        match slot.poll(context.waker(), || self.slot = None) {
+            Some(outcome) => Poll::Ready(outcome),
             None => Poll::Pending,
         }
     }

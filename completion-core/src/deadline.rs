@@ -73,9 +73,15 @@ impl<T, E, F: Future> Future for WithDeadline<'_, T, E, F> {
         if timer.poll(context).is_pending() {
             return Poll::Pending;
         }
-        // What arrived while the timer was polled wins as well.
-        let last = this.completion.take();
-        let outcome = last.and_then(|mut completion| completion.try_take());
+        // What arrived meanwhile wins as well. Closing decides: nothing that a producer was told is
+        // accepted is dropped unseen.
+        let outcome = this.completion.take().and_then(|mut completion| {
+            if completion.close() {
+                None
+            } else {
+                completion.try_take()
+            }
+        });
         Poll::Ready(match outcome {
             Some(outcome) => outcome.map_err(DeadlineError::Ended),
             None => Err(DeadlineError::Elapsed),

@@ -137,6 +137,27 @@ impl<T, E> SlotRef<T, E> {
         unsafe { &(*self.as_ptr()).trace }
     }
 
+    /// The number by which a token finds the slot; none for a slot that is freed while tokens of its round
+    /// may still be about. The caller is a party of the round.
+    pub(crate) fn index(self) -> Option<u16> {
+        // SAFETY: alive by the invariant; the field never changes.
+        let home = unsafe { (*self.as_ptr()).home };
+        #[cfg(not(feature = "alloc"))]
+        return Some(home.index());
+        #[cfg(feature = "alloc")]
+        match home.place() {
+            crate::home::Place::Source(index) => Some(index),
+            crate::home::Place::Boxed => None,
+            crate::home::Place::Pooled(shard) => {
+                let slot = self.as_ptr().cast::<crate::pool::Padded<T, E>>();
+                // SAFETY: alive while the slot is out, which is one of its.
+                let bit = unsafe { crate::shard::Shard::bit_of(shard, slot) };
+                // SAFETY: as above.
+                Some(unsafe { &*shard }.index_of(bit))
+            }
+        }
+    }
+
     /// Where and when the round began.
     #[inline(always)]
     pub(crate) fn origin(self) -> Origin {
@@ -360,20 +381,19 @@ impl<T, E> SlotRef<T, E> {
             // SAFETY: the exchange found the generation that was copied, and took it.
             unsafe { copied.into_waker() }.wake();
         } else if wake == Wake::TakeThenLeave {
-            self.take_waker_and_leave().wake();
+            self.take_waker_and_leave();
         }
         Ok(())
     }
 
-    /// Moves the waker out under `TAKING`: the way when generations no longer tell registrations
+    /// Moves the waker out under `TAKING`, and wakes: the way when generations no longer tell registrations
     /// apart, so a copy made before the exchange proves nothing.
     #[cold]
-    fn take_waker_and_leave(self) -> Waker {
+    fn take_waker_and_leave(self) {
         let copied = self.waiter().copy();
         // SAFETY: the word is ended and `TAKING` is the caller's, so the words are too.
-        let waker = unsafe { copied.into_waker() };
+        let _waiter = WakeOnDrop(Some(unsafe { copied.into_waker() }));
         self.leave(Word::TAKING);
-        waker
     }
 
     /// Takes the completer's waker back, if the round is watched.
@@ -386,11 +406,18 @@ impl<T, E> SlotRef<T, E> {
         }
     }
 
-    /// Unique to Shared, perhaps held; the version that names the round.
+    /// Sees to it that the completer's waker is not woken any more, and drops it. The caller is the
+    /// completer.
+    #[inline(always)]
+    pub(crate) fn watch_no_more(self) {
+        let mut word = self.word();
+        drop(self.unwatch(&mut word));
+    }
+
+    /// Unique, and not watched, to Shared, perhaps held; the version that names the round.
     #[inline]
     pub(crate) fn share(self, held: bool) -> u64 {
         let mut word = self.word();
-        let _watcher = self.unwatch(&mut word);
         loop {
             let shared = word.shared(held);
             // ORDERING: AcqRel. Release: [P4] this side's accesses happen before those of any claimer.
@@ -420,11 +447,9 @@ impl<T, E> SlotRef<T, E> {
     }
 }
 
-/// Wakes also if waking somebody else panics.
-#[cfg(feature = "alloc")]
+/// Wakes at the end, also if what comes before panics.
 struct WakeOnDrop(Option<Waker>);
 
-#[cfg(feature = "alloc")]
 impl Drop for WakeOnDrop {
     fn drop(&mut self) {
         self.0.take().into_iter().for_each(Waker::wake);
@@ -640,13 +665,10 @@ impl<T, E> SlotRef<T, E> {
             match self.exchange(word, word.shut(), Ordering::AcqRel, Ordering::Acquire) {
                 Ok(()) => {
                     // SAFETY: this exchange emptied the words, if they were filled, and left `TAKING`.
-                    let wakers = unsafe { self.move_out(word) };
-                    if wakers.iter().any(Option::is_some) {
+                    let wakers = unsafe { self.move_out(word) }.map(WakeOnDrop);
+                    if wakers.iter().any(|waker| waker.0.is_some()) {
                         self.leave(Word::TAKING);
                     }
-                    let [waiter, watcher] = wakers.map(WakeOnDrop);
-                    drop(watcher);
-                    drop(waiter);
                     return true;
                 }
                 Err(actual) => word = actual,
@@ -661,12 +683,14 @@ impl<T, E> SlotRef<T, E> {
 
 /// Consuming. The caller holds `CONSUMER`.
 impl<T, E> SlotRef<T, E> {
-    /// Takes the outcome, or sees to it that `waker` is woken when there is one.
+    /// Takes the outcome, or sees to it that `waker` is woken when there is one. Before this side leaves,
+    /// which may run foreign code, the handle is to `forget` its slot.
     #[inline(always)]
-    pub(crate) fn poll(self, waker: &Waker) -> Option<Outcome<T, E>> {
+    pub(crate) fn poll(self, waker: &Waker, forget: impl FnOnce()) -> Option<Outcome<T, E>> {
         let word = self.word();
         if word == self.in_shape(Word::SUCCEEDED) {
-            return Some(self.take(self.in_shape(Word::SUCCEEDED), Word::SUCCEEDED));
+            forget();
+            return Some(self.take_commonly(Word::SUCCEEDED));
         }
         if word == self.in_shape(Word::FRESH) {
             cold();
@@ -676,33 +700,38 @@ impl<T, E> SlotRef<T, E> {
                 return None;
             };
             let ended = self.enlist::<Waiter>(actual)?;
-            return Some(self.take_any(ended));
+            forget();
+            return Some(self.take(ended));
         }
         if word == self.in_shape(Word::ABANDONED) {
-            return Some(self.take(self.in_shape(Word::ABANDONED), Word::ABANDONED));
+            forget();
+            return Some(self.take_commonly(Word::ABANDONED));
         }
-        if !word.is_pending() {
-            return Some(self.take_any(word));
-        }
-        let ended = self.poll_pending(word, waker)?;
-        Some(self.take_any(ended))
+        let ended = self.poll_carefully(word, waker)?;
+        forget();
+        Some(self.take(ended))
     }
 
-    /// As [`SlotRef::poll`], from any word that is pending; the word, if the round ended meanwhile.
+    /// The word, if the round has ended; else sees to it that `waker` is woken when it has.
     #[inline(never)]
-    fn poll_pending(self, word: Word, waker: &Waker) -> Option<Word> {
-        if word.is_waiting() && self.waiter().will_wake(waker) {
+    fn poll_carefully(self, word: Word, waker: &Waker) -> Option<Word> {
+        if !word.is_pending() {
+            Some(word)
+        } else if word.is_waiting() && self.waiter().will_wake(waker) {
             None
         } else {
             self.register::<Waiter>(word, waker)
         }
     }
 
-    /// The outcome, if there is one.
+    /// The outcome, if there is one; `forget` as in [`SlotRef::poll`].
     #[inline]
-    pub(crate) fn try_take(self) -> Option<Outcome<T, E>> {
+    pub(crate) fn try_take(self, forget: impl FnOnce()) -> Option<Outcome<T, E>> {
         let word = self.word();
-        (!word.is_pending()).then(|| self.take_any(word))
+        (!word.is_pending()).then(|| {
+            forget();
+            self.take(word)
+        })
     }
 
     /// Ends a pending round as cancelled, and stays; false if it was over already.
@@ -733,17 +762,19 @@ impl<T, E> SlotRef<T, E> {
         None
     }
 
-    /// Moves the outcome out of an ended round, of whose word `shape` is what is known, and leaves.
-    #[inline(always)]
-    fn take(self, word: Word, shape: Word) -> Outcome<T, E> {
-        let outcome = self.outcome(shape);
-        self.depart(word, shape, Word::CONSUMER);
-        outcome
+    /// Moves the outcome out of an ended round, and leaves, also if making the outcome panics.
+    #[inline(never)]
+    fn take(self, word: Word) -> Outcome<T, E> {
+        let _departing = Departing { slot: self, word };
+        self.outcome(word)
     }
 
-    #[inline(never)]
-    fn take_any(self, word: Word) -> Outcome<T, E> {
-        self.take(word, word)
+    /// The same from a shape of the common way, where nothing panics.
+    #[inline(always)]
+    fn take_commonly(self, shape: Word) -> Outcome<T, E> {
+        let outcome = self.outcome(shape);
+        self.depart(self.in_shape(shape), shape, Word::CONSUMER);
+        outcome
     }
 
     #[inline(always)]
@@ -771,7 +802,7 @@ impl<T, E> SlotRef<T, E> {
             use crate::home::Place;
 
             // SAFETY: alive by the invariant; the field never changes.
-            if let Place::Pooled(shard, _) = unsafe { (*self.as_ptr()).home }.place() {
+            if let Place::Pooled(shard) = unsafe { (*self.as_ptr()).home }.place() {
                 // SAFETY: the shard of a slot of a pool of `T` and `E`, alive while the slot is out.
                 return CompletionError::Failed(unsafe { crate::pool::cause::<T, E>(shard) });
             }
@@ -803,12 +834,11 @@ impl<T, E> SlotRef<T, E> {
         // ORDERING: Release; [P5] this side's accesses happen before the release by the producer.
         // Acquire on failure: [P1] the ending's payload.
         self.exchange(word, deserted, Ordering::Release, Ordering::Acquire)?;
+        // Dropped last, also if releasing panics.
+        // SAFETY: this exchange cleared `WAITING`, so the registration is owned here.
+        let _waiter = copied.map(|copied| unsafe { copied.into_waker() });
         if shape.is_alone(Word::CONSUMER) {
             self.release(word, shape);
-        }
-        if let Some(copied) = copied {
-            // SAFETY: this exchange cleared `WAITING`, so the registration is owned here.
-            drop(unsafe { copied.into_waker() });
         }
         Ok(())
     }
@@ -820,8 +850,8 @@ impl<T, E> SlotRef<T, E> {
             if word.is_watched() {
                 // A step more, after which this side is still present to move the watcher out.
                 if let Some([_waiter, watcher]) = self.close_silently() {
-                    self.leave(Word::CONSUMER);
-                    return watcher.into_iter().for_each(Waker::wake);
+                    let _watcher = WakeOnDrop(watcher);
+                    return self.leave(Word::CONSUMER);
                 }
                 word = self.word();
                 continue;
@@ -831,10 +861,22 @@ impl<T, E> SlotRef<T, E> {
                 Err(actual) => word = actual,
             }
         }
-        // The cause of a pool that was closed is cloned for who asks for it.
+        // The cause of a pool that was closed is made for who asks for it.
         let asked = word.ending() != Some(Ending::Closed);
         let _outcome = asked.then(|| self.outcome(word));
         self.depart(word, word, Word::CONSUMER);
+    }
+}
+
+/// The consumer of an ended round, on its way out.
+struct Departing<T, E> {
+    slot: SlotRef<T, E>,
+    word: Word,
+}
+
+impl<T, E> Drop for Departing<T, E> {
+    fn drop(&mut self) {
+        self.slot.depart(self.word, self.word, Word::CONSUMER);
     }
 }
 
@@ -872,10 +914,13 @@ impl<T, E> SlotRef<T, E> {
 
             // SAFETY: alive: in place by its borrow, boxed or pooled because it is not yet given back.
             match unsafe { (*self.as_ptr()).home }.place() {
-                Place::Pooled(shard, bit) => {
+                Place::Pooled(shard) => {
+                    let slot = self.as_ptr().cast::<crate::pool::Padded<T, E>>();
+                    // SAFETY: alive while the slot is out, which is one of its.
+                    let bit = unsafe { crate::shard::Shard::bit_of(shard, slot) };
                     self.rest(word.stepped(shape, |shape| shape.next_round().begun()));
                     // SAFETY: the bit is this slot's, is out, and is the caller's to put back.
-                    unsafe { crate::shard::Shard::put(shard, bit) };
+                    unsafe { crate::shard::Shard::put(shard, 1 << bit) };
                 }
                 Place::Source(_) => self.rest(idle),
                 // SAFETY: a boxed slot comes from `Box::leak`, and its one round is over: there is nothing

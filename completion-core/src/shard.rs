@@ -128,6 +128,27 @@ impl Shard {
         unsafe { NonNull::new_unchecked(slot) }
     }
 
+    /// The number of a slot's bit. By reference to the field, since the slot may be no more than a moment
+    /// from its home.
+    ///
+    /// # Safety
+    /// `shard` is alive, and `slot` one of its slots.
+    #[inline(always)]
+    pub(crate) unsafe fn bit_of<S>(shard: *const Self, slot: *const S) -> u32 {
+        // SAFETY: alive, says the caller.
+        let first = unsafe { (*shard).slots };
+        // SAFETY: both point into the slots of the pool.
+        let number = unsafe { slot.offset_from(first.cast::<S>()) };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "below `SLOTS`"
+        )]
+        {
+            number as u32
+        }
+    }
+
     const fn full(len: usize) -> usize {
         (1 << len) - 1
     }
@@ -272,18 +293,16 @@ impl Shard {
         self.free.load(Ordering::Relaxed) & WANTED != 0
     }
 
-    /// Closes the shard: nobody rents from it any more. The bits of the slots that were out.
-    pub(crate) fn close(&self) -> impl Iterator<Item = u32> {
-        // ORDERING: Relaxed; the flag orders nothing. Whoever took a slot out before did so by a step on
-        // this word that this one follows, so the slot is among those returned.
-        let word = self.free.fetch_or(CLOSED, Ordering::Relaxed);
-        bits(Self::full(self.len) & !word)
+    /// Closes the shard: nobody takes a slot out of it any more.
+    pub(crate) fn close(&self) {
+        // ORDERING: Relaxed; the flag orders nothing.
+        self.free.fetch_or(CLOSED, Ordering::Relaxed);
     }
 
-    /// The bits of the slots that are out and not retired.
-    #[cfg(feature = "diagnostics")]
+    /// The bits of the slots that are out and not retired. If the shard is closed they only get fewer.
     pub(crate) fn out(&self) -> impl Iterator<Item = u32> {
-        // ORDERING: Relaxed, twice; statistics.
+        // ORDERING: Relaxed, twice; whoever took a slot out did so by a step on this word, which the
+        // closing follows if this follows the closing, so the slot is among those returned.
         let home = self.free.load(Ordering::Relaxed) | self.retired.load(Ordering::Relaxed);
         bits(Self::full(self.len) & !home)
     }

@@ -82,7 +82,8 @@
 //!
 //! `Waker::clone`: in `poll`, before any step. `Waker::wake`, `Waker::drop`, drop of a payload: after
 //! the last access to the slot, on locals; a replaced waker is dropped after the new one is in place,
-//! when the slot is in a stable state.
+//! when the slot is in a stable state. A slot that comes home may wake who waits for one: by then no
+//! handle refers to it.
 
 use crate::sync::{GENERATION_BITS, Raw, VERSION_BITS, widen};
 

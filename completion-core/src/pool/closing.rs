@@ -53,7 +53,8 @@ impl<T, E> Pool<T, E> {
     ///
     /// # Panics
     ///
-    /// If a waker panics; the other rounds end all the same.
+    /// If a waker panics; the other rounds end all the same. A second one that panics meanwhile aborts
+    /// the program.
     ///
     /// # Examples
     ///
@@ -83,14 +84,14 @@ impl<T, E> Pool<T, E> {
             drop(unsafe { Box::from_raw(cause) });
             return false;
         }
-        let out = self.shards().iter().flat_map(|shard| {
-            let out = shard.close();
-            out.map(|bit| Self::slot(shard.slot(bit)))
-        });
-        Sweep(out).run();
-        trace::closed();
+        // First nobody takes a slot out any more, then nobody is handed one: what is out thereafter is
+        // all there is to end. The sweep looks when it runs, and runs also if one who waits panics.
+        self.shards().iter().for_each(Shard::close);
+        let sweep = Sweep(self.out());
         #[cfg(feature = "std")]
         self.inner().owner.waiting.close(self.shards());
+        sweep.run();
+        trace::closed();
         true
     }
 

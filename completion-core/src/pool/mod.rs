@@ -28,7 +28,8 @@ mod waiting;
 pub(crate) use closing::cause;
 pub use shrinking::ShrinkError;
 pub use stats::PoolStats;
-use storage::{Inner, Padded};
+use storage::Inner;
+pub(crate) use storage::Padded;
 #[cfg(feature = "std")]
 pub use waiting::Rent;
 #[cfg(feature = "std")]
@@ -245,7 +246,6 @@ impl<T, E> Pool<T, E> {
     }
 
     /// The slots that are out.
-    #[cfg(feature = "diagnostics")]
     pub(crate) fn out(&self) -> impl Iterator<Item = SlotRef<T, E>> {
         self.shards().iter().flat_map(|shard| {
             let out = shard.out();

@@ -30,7 +30,7 @@ pub(super) struct Inner<T, E> {
 
 /// A slot on cache lines of its own, and at their beginning.
 #[repr(C, align(64))]
-pub(super) struct Padded<T, E>(pub(super) Slot<T, E>);
+pub(crate) struct Padded<T, E>(pub(super) Slot<T, E>);
 
 /// Threads that rent at once find a shard of their own up to this number, capacity permitting.
 const SPREAD: usize = 8;
@@ -80,8 +80,8 @@ impl<T, E> Inner<T, E> {
         for shard in 0..count {
             let shard = nth(shards, shard);
             // SAFETY: made above, and freed only with the pool.
-            for bit in unsafe { (*shard).bits() } {
-                let slot = Slot::new(Home::pooled(shard, bit), word(slots.len()));
+            for _ in unsafe { (*shard).bits() } {
+                let slot = Slot::new(Home::pooled(shard), word(slots.len()));
                 slots.push(Padded(slot));
             }
         }

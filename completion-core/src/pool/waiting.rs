@@ -175,12 +175,13 @@ impl Waiting {
         }
     }
 
-    /// A place at the end; none if the pool is closed.
+    /// A place at the end; none if the pool is closed, or worn out.
     fn join(&self, shards: &[Shard]) -> Option<Completion<'static, Lease, ()>> {
         let (completer, completion) = boxed();
         {
             let mut list = self.list.lock();
-            if list.closed {
+            // Under the lock, so that whoever sends everybody away finds this place, or is found here.
+            if list.closed || shards.iter().all(|shard| shard.usage().0 == 0) {
                 return None;
             }
             list.places.push_back(completer);
