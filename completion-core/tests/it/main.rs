@@ -1,6 +1,10 @@
 //! The behaviour of `completion-core`, seen from outside. One binary, so that it is linked once.
 
+#[cfg(feature = "alloc")]
+mod closing;
 mod compile;
+mod deadline;
+mod held;
 #[cfg(feature = "alloc")]
 mod hostile;
 #[cfg(feature = "alloc")]
@@ -8,7 +12,10 @@ mod memory;
 mod panics;
 #[cfg(feature = "alloc")]
 mod pool;
+#[cfg(feature = "alloc")]
+mod shrinking;
 mod source;
+mod static_pool;
 #[cfg(feature = "std")]
 mod stress;
 mod support;
@@ -16,3 +23,4 @@ mod token;
 #[cfg(feature = "alloc")]
 mod traits;
 mod wakers;
+mod watching;
