@@ -63,7 +63,7 @@ impl Trap {
         hook.is_some()
     }
 
-    fn spring(&self) {
+    pub(crate) fn spring(&self) {
         let hook = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(hook) = hook {
             hook();
