@@ -115,5 +115,5 @@ fn misuse_does_not_compile_and_its_twin_does() {
         );
         count += 1;
     }
-    assert_eq!(count, 13);
+    assert_eq!(count, 24);
 }

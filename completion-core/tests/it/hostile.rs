@@ -96,6 +96,7 @@ enum Call {
     Drop,
     ClosePool,
     /// Both handles leave, and the source goes to who waits for one.
+    #[cfg(feature = "std")]
     BringHome,
     CompleteThenDrop,
     FailThenDrop,
@@ -514,6 +515,7 @@ impl Case {
             Call::Close => stage.close(),
             Call::Drop => drop(stage.completion.take()),
             Call::ClosePool => stage.close_pool(),
+            #[cfg(feature = "std")]
             Call::BringHome => {
                 drop(stage.completion.take());
                 stage.cancel();

@@ -2,10 +2,12 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::future::ready;
 use std::ops::Range;
 use std::sync::atomic::{AtomicIsize, Ordering};
+use std::task::{Context, Poll};
 
-use completion_core::{Completer, Completion, CompletionSource, Pool};
+use completion_core::{Completer, Completion, CompletionSource, Pool, StaticPool};
 
 use crate::support::{Probe, poll, widths};
 
@@ -86,20 +88,40 @@ fn rounds<'a>(begin: impl Fn() -> Round<'a>) -> usize {
         let (completer, completion) = begin();
         drop(completion);
         completer.complete(1).unwrap_err();
+
+        // With somebody who watches, to each end.
+        let mut context = Context::from_waker(&waker);
+        let (mut completer, completion) = begin();
+        assert!(completer.poll_closed(&mut context).is_pending());
+        drop(completion);
+        assert!(completer.poll_closed(&mut context).is_ready());
+        drop(completer);
+        let (mut completer, mut completion) = begin();
+        assert!(completer.poll_closed(&mut context).is_pending());
+        assert!(completer.poll_closed(&mut context).is_pending());
+        completer.complete(1).unwrap();
+        assert!(!completion.close());
+        assert_eq!(poll(&mut completion, &waker), Poll::Ready(Ok(1)));
+        // And with a deadline.
+        let (_completer, completion) = begin();
+        assert!(poll(&mut completion.with_deadline(ready(())), &waker).is_ready());
     }
-    8
+    14
 }
 
 #[test]
 fn a_round_allocates_nothing_and_an_overflow_once() {
     let source = CompletionSource::new();
     let pool = Pool::with_capacity(8);
+    let fixed = StaticPool::<_, _, 8>::new();
     let none = Pool::with_capacity(0);
     // The first use of a thread draws its number, and the probe allocates one block.
     let probes = 1;
     rounds(|| pool.rent());
     let (calls, _) = allocations(|| rounds(|| source.begin().unwrap()));
     assert_eq!(calls, probes, "in place");
+    let (calls, _) = allocations(|| rounds(|| fixed.try_rent().unwrap()));
+    assert_eq!(calls, probes, "in a static pool");
     let (calls, _) = allocations(|| rounds(|| pool.rent()));
     assert_eq!(calls, probes, "pooled");
     let (calls, overflowed) = allocations(|| rounds(|| none.rent()));
@@ -112,9 +134,46 @@ fn a_round_allocates_nothing_and_an_overflow_once() {
         pool.complete(token, 2).unwrap_err();
         assert_eq!(completion.try_take(), Some(Ok(1)));
         pool.complete(token, 3).unwrap_err();
+        pool.complete_raw(token.to_bits(), Ok(4)).unwrap_err();
         let _ = pool.stats();
+        // Held, and answered late.
+        for late in [false, true] {
+            let (completer, completion) = fixed.try_rent().unwrap();
+            let token = completer.into_held_token().unwrap();
+            let mut completion = Some(completion);
+            if late {
+                completion = None;
+            }
+            let _ = fixed.complete_raw(token.to_bits(), Ok(5));
+            assert!(fixed.complete(token, 6).is_err());
+            drop(completion);
+        }
+        assert_eq!(fixed.in_use(), 0);
     });
     assert_eq!(by_token, 0);
+}
+
+/// Whoever waits for a source pays for that, and nobody else.
+#[cfg(feature = "std")]
+#[test]
+fn only_who_waits_for_a_source_allocates_and_nothing_is_left_of_it() {
+    let pool = Pool::<u64, ()>::with_capacity(1);
+    let probe = Probe::new();
+    let waker = probe.waker();
+    drop(pool.rent());
+    let (at_once, _) = allocations(|| assert!(poll(&mut pool.rent_async(), &waker).is_ready()));
+    assert_eq!(at_once, 0);
+    let wait = || {
+        let lent = pool.rent();
+        let mut rent = pool.rent_async();
+        assert!(poll(&mut rent, &waker).is_pending());
+        drop(lent);
+        assert!(poll(&mut rent, &waker).is_ready());
+    };
+    // The first makes the list.
+    wait();
+    let (waiting, ()) = allocations(wait);
+    assert_eq!(waiting, 1, "its place");
 }
 
 /// One test, as the watch is one for the binary: a pool is freed when its last handle is dropped and

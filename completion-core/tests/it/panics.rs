@@ -77,6 +77,69 @@ fn a_wait_after_the_outcome_panics_at_the_caller() {
 }
 
 #[test]
+fn a_deadline_polled_after_it_was_ready_panics_at_the_caller() {
+    use std::future::{Future, ready};
+    use std::pin::Pin;
+    use std::task::Context;
+
+    for completes in [true, false] {
+        let source = CompletionSource::<u8, ()>::new();
+        let (completer, completion) = source.begin().unwrap();
+        match completes {
+            true => completer.complete(1).unwrap(),
+            false => std::mem::forget(completer),
+        }
+        let mut waiting = completion.with_deadline(ready(()));
+        assert!(poll(&mut waiting, Waker::noop()).is_ready());
+        let mut context = Context::from_waker(Waker::noop());
+        let mut line = 0;
+        let seen = line_of_panic(|| {
+            line = line!() + 1;
+            let _ = Pin::new(&mut waiting).poll(&mut context);
+        });
+        assert_eq!(seen.0, line, "the line of the call");
+        assert!(seen.1, "in this file");
+    }
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn a_wait_with_a_timeout_after_the_outcome_panics_at_the_caller() {
+    let source = CompletionSource::<u8, ()>::new();
+    let (completer, mut completion) = source.begin().unwrap();
+    completer.complete(1).unwrap();
+    assert_eq!(completion.try_take(), Some(Ok(1)));
+    let mut line = 0;
+    let seen = line_of_panic(|| {
+        line = line!() + 1;
+        let _ = completion.wait_timeout(std::time::Duration::ZERO);
+    });
+    assert_eq!(seen, (line, true), "the line of the call, in this file");
+}
+
+#[cfg(feature = "alloc")]
+#[test]
+fn a_pool_that_is_not_quiescent_says_so_at_the_caller() {
+    let pool = completion_core::Pool::<u8, ()>::with_capacity(2);
+    let (completer, completion) = pool.rent();
+    let token = completer.into_held_token().unwrap();
+    let mut completion = Some(completion);
+    // Lent, and held.
+    for _ in 0..2 {
+        let mut line = 0;
+        let seen = line_of_panic(|| {
+            line = line!() + 1;
+            pool.assert_quiescent();
+        });
+        assert_eq!(seen, (line, true), "the line of the call, in this file");
+        completion = None;
+    }
+    drop(completion);
+    pool.cancel(token).unwrap_err();
+    pool.assert_quiescent();
+}
+
+#[test]
 fn a_payload_that_panics_in_a_reset_leaves_the_source_idle() {
     let ledger = Ledger::new();
     let mut source = CompletionSource::<Payload, Payload>::new();

@@ -11,8 +11,9 @@ use std::rc::Rc;
 use std::sync::MutexGuard;
 
 use completion_core::{
-    BeginError, Completer, Completion, CompletionError, CompletionSource, NoToken, Pool, PoolStats,
-    Rejected, Rejection, RentError, Status, Token,
+    BeginError, Completer, Completion, CompletionError, CompletionSource, DeadlineError, NoToken,
+    Pool, PoolStats, Rejected, Rejection, RentError, ShrinkError, StaticPool, Status, Token,
+    WithDeadline,
 };
 
 /// `Send`, not `Sync`.
@@ -53,6 +54,10 @@ holds! {
     Completer<'static, OnlySend, OnlySend>: Send, Sync;
     Completion<'static, OnlySend, OnlySend>: Send, Sync;
     Pool<OnlySend, OnlySend>: Send, Sync;
+    StaticPool<OnlySend, OnlySend, 2>: Send, Sync;
+    WithDeadline<'static, OnlySend, OnlySend, u8>: Send, Sync;
+    WithDeadline<'static, u8, u8, OnlySend>: Send;
+    WithDeadline<'static, u8, u8, OnlySync>: Sync;
     Token: Send, Sync, Copy, Ord, std::hash::Hash;
 }
 fails! {
@@ -72,14 +77,59 @@ fails! {
     Pool<u8, OnlySync>: Send, Sync;
     Pool<Neither, u8>: Send, Sync;
     Pool<u8, Neither>: Send, Sync;
+    StaticPool<OnlySync, u8, 2>: Send, Sync;
+    StaticPool<u8, OnlySync, 2>: Send, Sync;
+    StaticPool<Neither, u8, 2>: Send, Sync;
+    StaticPool<u8, Neither, 2>: Send, Sync;
+    WithDeadline<'static, OnlySync, u8, u8>: Send, Sync;
+    WithDeadline<'static, u8, OnlySync, u8>: Send, Sync;
+    WithDeadline<'static, Neither, u8, u8>: Send, Sync;
+    WithDeadline<'static, u8, Neither, u8>: Send, Sync;
+    WithDeadline<'static, u8, u8, OnlySend>: Sync;
+    WithDeadline<'static, u8, u8, OnlySync>: Send;
+    WithDeadline<'static, u8, u8, Neither>: Send, Sync;
+}
+
+// A future that waits for a source carries nothing but a pool's handle.
+#[cfg(feature = "std")]
+mod rent {
+    use super::*;
+    use completion_core::Rent;
+
+    holds! {
+        Rent<'static, OnlySend, OnlySend>: Send, Sync;
+        Rent<'static, PhantomPinned, PhantomPinned>: Unpin;
+        Rent<'static, Neither, Neither>: UnwindSafe, RefUnwindSafe;
+    }
+    fails! {
+        Rent<'static, OnlySync, u8>: Send, Sync;
+        Rent<'static, u8, OnlySync>: Send, Sync;
+        Rent<'static, Neither, u8>: Send, Sync;
+        Rent<'static, u8, Neither>: Send, Sync;
+        Rent<'static, u8, u8>: Clone;
+    }
+
+    #[test]
+    fn it_takes_three_words() {
+        assert_eq!(
+            size_of::<Rent<'static, [u64; 9], String>>(),
+            3 * size_of::<usize>()
+        );
+    }
 }
 
 // A future that needs no pinning, whatever it carries.
 holds! {
     Completion<'static, PhantomPinned, PhantomPinned>: Unpin;
     Pool<PhantomPinned, PhantomPinned>: Unpin;
-    Completer<'static, u8, u8>: Unpin;
+    Completer<'static, PhantomPinned, PhantomPinned>: Unpin;
     CompletionSource<u8, u8>: Unpin;
+    StaticPool<u8, u8, 2>: Unpin;
+    WithDeadline<'static, PhantomPinned, PhantomPinned, u8>: Unpin;
+}
+// But a timer may need it.
+fails! {
+    WithDeadline<'static, u8, u8, PhantomPinned>: Unpin;
 }
 
 // One winner, one outcome, one handle each.
@@ -87,6 +137,8 @@ fails! {
     Completer<'static, u8, u8>: Clone;
     Completion<'static, u8, u8>: Clone;
     CompletionSource<u8, u8>: Clone;
+    StaticPool<u8, u8, 2>: Clone;
+    WithDeadline<'static, u8, u8, u8>: Clone;
 }
 holds! {
     Pool<Neither, Neither>: Clone;
@@ -101,6 +153,8 @@ holds! {
     BeginError: Error, Send, Sync, UnwindSafe, RefUnwindSafe;
     RentError: Error, Send, Sync, UnwindSafe, RefUnwindSafe;
     Rejection: Error, Send, Sync, UnwindSafe, RefUnwindSafe;
+    ShrinkError: Error, Send, Sync, UnwindSafe, RefUnwindSafe;
+    DeadlineError<std::io::Error>: Error, Send, Sync;
     Status: Send, Sync, UnwindSafe, RefUnwindSafe;
     PoolStats: Send, Sync, UnwindSafe, RefUnwindSafe;
     Token: UnwindSafe, RefUnwindSafe;
@@ -116,8 +170,16 @@ holds! {
     Completer<'static, Neither, Neither>: UnwindSafe, RefUnwindSafe;
     Completion<'static, Neither, Neither>: UnwindSafe, RefUnwindSafe;
     Pool<Neither, Neither>: UnwindSafe, RefUnwindSafe;
+    StaticPool<Neither, Neither, 2>: UnwindSafe, RefUnwindSafe;
+    WithDeadline<'static, Neither, Neither, u8>: UnwindSafe, RefUnwindSafe;
+    DeadlineError<u8>: UnwindSafe, RefUnwindSafe;
     CompletionError<u8>: UnwindSafe, RefUnwindSafe;
     Rejected<u8>: UnwindSafe, RefUnwindSafe;
+}
+// What is polled beside it is the caller's.
+fails! {
+    WithDeadline<'static, u8, u8, &'static mut u8>: UnwindSafe;
+    WithDeadline<'static, u8, u8, OnlySend>: RefUnwindSafe;
 }
 
 #[test]
@@ -142,6 +204,18 @@ fn sizes_are_what_they_are_meant_to_be() {
         0
     };
     assert!(size_of::<CompletionSource<u64, usize>>() <= 64 + noted);
+    assert_eq!(size_of::<ShrinkError>(), 1);
+    assert_eq!(size_of::<DeadlineError<()>>(), 1);
+    assert_eq!(size_of::<DeadlineError<Box<u8>>>(), 2 * WORD);
+    assert_eq!(
+        size_of::<WithDeadline<'static, u8, u8, ()>>(),
+        HANDLE + WORD
+    );
+    assert_eq!(size_of::<NoToken<Completer<'static, u8, u8>>>(), HANDLE);
+    assert_eq!(
+        size_of::<StaticPool<u64, usize, 4>>(),
+        4 * size_of::<CompletionSource<u64, usize>>()
+    );
     let overhead = size_of::<CompletionSource<(), ()>>();
     assert!(overhead <= 7 * 8 + noted, "{overhead}");
     assert_eq!(
