@@ -9,9 +9,13 @@ mod held;
 mod hostile;
 #[cfg(feature = "alloc")]
 mod memory;
+#[cfg(feature = "std")]
+mod model;
 mod panics;
 #[cfg(feature = "alloc")]
 mod pool;
+#[cfg(feature = "std")]
+mod random;
 #[cfg(feature = "alloc")]
 mod shrinking;
 mod source;
