@@ -171,7 +171,7 @@ struct Stage {
     token: Mutex<Option<Token>>,
     completion: Seat<Completion<'static, Payload, Payload>>,
     ledger: Ledger,
-    /// Whose waker the last poll left behind.
+    /// Whose waker the last poll left behind. One that panicked may have left its own instead.
     last: Seat<Probe>,
     /// Whose waker the last watch left behind.
     watching: Seat<Probe>,
@@ -294,7 +294,6 @@ impl Stage {
         let Some(completer) = self.completer.take() else {
             return;
         };
-        self.watching.take();
         let waker = probe.waker();
         let mut borrowed = Borrowed(&self.completer, Some(completer));
         let completer = borrowed.1.as_mut().unwrap();
@@ -302,6 +301,7 @@ impl Stage {
             .poll_closed(&mut Context::from_waker(&waker))
             .is_pending()
         {
+            self.watching.take();
             self.watching.put(probe.clone());
         }
     }
@@ -330,15 +330,16 @@ impl Stage {
         let Some(completion) = self.completion.take() else {
             return;
         };
-        self.last.take();
         let waker = probe.waker();
         let mut borrowed = Borrowed(&self.completion, Some(completion));
         let completion = borrowed.1.as_mut().unwrap();
         match poll(completion, &waker) {
             Poll::Pending => {
+                self.last.take();
                 self.last.put(probe.clone());
             }
             Poll::Ready(outcome) => {
+                self.last.take();
                 let spent = borrowed.1.take();
                 assert!(spent.is_some_and(|spent| spent.is_terminated()));
                 drop(outcome);
@@ -552,7 +553,7 @@ impl Case {
             !armed && self.act == Act::Panic,
             "{self:?}"
         );
-        self.wind_up(&stage);
+        self.wind_up(&stage, &fresh);
         #[cfg(feature = "std")]
         if let Some(mut rent) = rent {
             self.serve(&stage, &mut rent, &renter);
@@ -594,10 +595,10 @@ impl Case {
     }
 
     /// Ends whatever is left, then looks at the balance.
-    fn wind_up(&self, stage: &Arc<Stage>) {
+    fn wind_up(&self, stage: &Arc<Stage>, fresh: &Probe) {
         if let Some(completer) = stage.completer.take() {
             if let Some(probe) = stage.watching.take() {
-                let woken = probe.wakes() > 0;
+                let woken = probe.wakes() + fresh.wakes() > 0;
                 assert!(
                     woken || !completer.is_closed(),
                     "a watcher was not woken: {self:?}"
@@ -622,7 +623,9 @@ impl Case {
             match (&outcome, waiting) {
                 // Who closes knows; others are told.
                 (Some(_), Some(probe)) => assert!(
-                    probe.wakes() > 0 || self.call == Call::Close || self.act == Act::Close,
+                    probe.wakes() + fresh.wakes() > 0
+                        || self.call == Call::Close
+                        || self.act == Act::Close,
                     "a wake was lost: {self:?}"
                 ),
                 (Some(_), None) => {}
@@ -790,4 +793,49 @@ fn an_executor_that_polls_inside_wake_may_recycle_the_source() {
     stage.complete();
     assert!(!probe.on_wake.disarm());
     assert_eq!((probe.live(), stage.ledger.live()), (0, 0));
+}
+
+/// dotnet/coreclr#22711: the tail of a complete ran into the round that had begun meanwhile on its source.
+#[test]
+fn the_tail_of_an_ending_leaves_the_next_round_alone() {
+    type End = fn(Completer<'static, Payload, Payload>, &Ledger) -> bool;
+    let ends: [End; 4] = [
+        |completer, ledger| completer.complete(ledger.payload(1)).is_ok(),
+        |completer, ledger| completer.fail(ledger.payload(1)).is_ok(),
+        |completer, _| completer.cancel().is_ok(),
+        |completer, _| {
+            drop(completer);
+            true
+        },
+    ];
+    for (end, registrations) in ends.into_iter().flat_map(|end| [(end, 1), (end, 600)]) {
+        let ledger = Ledger::new();
+        let pool = Pool::<Payload, Payload>::with_capacity(1);
+        let (completer, completion) = pool.rent();
+        let first = Probe::new();
+        let completion = Seat::new(Some(completion));
+        for _ in 0..registrations {
+            let mut awaited = completion.take().unwrap();
+            assert!(poll(&mut awaited, &Probe::new().waker()).is_pending());
+            assert!(poll(&mut awaited, &first.waker()).is_pending());
+            completion.put(awaited);
+        }
+        let (next, second) = (Arc::new(Seat::new(None)), Probe::new());
+        let (seat, twin, probe) = (Arc::clone(&next), pool.clone(), second.clone());
+        first.on_wake.arm(move || {
+            drop(completion.take().unwrap().try_take());
+            // Where the waker is taken out under `TAKING`, the source is home by now as well.
+            let (completer, mut awaited) = twin.try_rent().unwrap();
+            assert!(poll(&mut awaited, &probe.waker()).is_pending());
+            seat.put((completer, awaited));
+        });
+        assert!(end(completer, &ledger));
+        let (completer, mut awaited) = next.take().expect("begun inside the wake");
+        assert_eq!((second.wakes(), second.live()), (0, 1));
+        completer.complete(ledger.payload(2)).unwrap();
+        assert_eq!((second.wakes(), second.live()), (1, 0));
+        assert_eq!(awaited.try_take().unwrap().unwrap().tag(), 2);
+        assert_eq!((first.live(), ledger.live()), (0, 0));
+        pool.assert_quiescent();
+    }
 }
