@@ -54,6 +54,10 @@ const BUGS: &[Bug] = bugs! {
     "token::of_a_source::a_stale_token_has_no_effect_on_the_next_round":
         "state.rs", "fn next_round(" .. "version + VERSION_ONE" => "version";
 
+    "redis-rs#698", "the same, among threads: user B gets user A's reply",
+    "stress::no_reply_reaches_another_caller":
+        "state.rs", "fn next_round(" .. "version + VERSION_ONE" => "version";
+
     "RUSTSEC-2021-0124", "closing overwrites an outcome that is there",
     "watching::closing_ends_a_pending_round_once_and_keeps_what_had_arrived":
         "round.rs", "fn close_silently(" .. "while word.is_pending()" => "while word.is_pending() || !word.is_waiting()";
