@@ -101,6 +101,8 @@ fn every_slot_has_a_token_of_its_own() {
     assert_eq!(pool.stats().in_use, 0);
 }
 
+/// netty#9433, DefaultObjectPool: an object that was returned twice had two owners. A spent handle returns
+/// nothing.
 #[test]
 fn a_round_is_home_when_its_outcome_was_taken_and_not_before() {
     let pool = Pool::<u64, ()>::with_capacity(1);
@@ -226,7 +228,8 @@ fn high_water_is_an_upper_bound_of_what_was_out_at_once() {
     assert_eq!(figures(pool.stats()), [64, 0, 1, 100, 100, 0, 0]);
 }
 
-/// tokio#8112: a late completion is counted, and its payload comes back.
+/// tokio#8112, tokio#8255, tokio-uring: a late completion is counted, and its payload comes back; so is a
+/// late cancellation (.NET's AsyncOperation).
 #[test]
 fn stale_calls_are_counted_and_lost_ones_are_not() {
     let pool = Pool::<u64, u64>::with_capacity(2);
@@ -387,7 +390,7 @@ fn forgotten_handles_keep_their_source_out_and_harm_nobody() {
 
 #[test]
 fn a_thread_finds_a_free_source_wherever_it_is() {
-    // heapless#583: a rent that finds its shard empty looks at the others.
+    // rust-embedded/heapless#583: a rent that finds its shard empty looks at the others.
     let pool = Pool::<u64, ()>::with_capacity(64);
     let kept: Vec<Round> = (0..63).map(|_| pool.try_rent().unwrap()).collect();
     for round in 0..8 {

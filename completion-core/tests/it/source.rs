@@ -128,6 +128,7 @@ fn a_dropped_completion_closes_and_gives_every_payload_back() {
     }
 }
 
+/// RUSTSEC-2025-0024: a leak was mended by a second drop.
 #[test]
 fn an_outcome_that_nobody_took_is_dropped_with_the_completion() {
     let ledger = Ledger::new();

@@ -436,6 +436,41 @@ fn the_last_handle_frees_the_pool_from_any_thread() {
     }
 }
 
+/// RUSTSEC-2026-0005, faern/oneshot#73, #74, #87: a receiver that was polled and dropped, while its sender
+/// took the waker, or had just published.
+#[test]
+fn a_polled_waiter_leaves_while_its_producer_completes() {
+    let ledger = Ledger::new();
+    let pool = Pool::<Payload, Payload>::with_capacity(64);
+    let probe = Probe::new();
+    let rounds = scaled(30_000, 50);
+    thread::scope(|scope| {
+        let (send, completers) = std::sync::mpsc::sync_channel::<Completer<'_, _, _>>(1);
+        let ledger = &ledger;
+        scope.spawn(move || {
+            for (n, completer) in completers.into_iter().enumerate() {
+                match n % 3 {
+                    0 => drop(completer),
+                    1 => drop(completer.fail(ledger.payload(1))),
+                    _ => drop(completer.complete(ledger.payload(2))),
+                }
+            }
+        });
+        let waker = probe.waker();
+        for turn in 0..rounds {
+            let (completer, mut completion) = pool.rent();
+            assert!(poll(&mut completion, &waker).is_pending());
+            if turn % 2 == 0 {
+                assert!(poll(&mut completion, &Probe::new().waker()).is_pending());
+            }
+            send.send(completer).unwrap();
+            drop(completion);
+        }
+    });
+    pool.assert_quiescent();
+    assert_eq!((ledger.live(), probe.live()), (0, 0));
+}
+
 /// While the last to leave has yet to release, nobody is present, and nobody may begin either.
 #[test]
 fn nobody_begins_before_the_last_has_released() {

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
-/// How the state word of this build is divided, seen from outside.
+/// How the state word of this build is divided, seen from outside. RUSTSEC-2022-0041: 64-bit atomics where
+/// there are none. The narrow build has a word of 32 bits, as such targets have.
 pub(crate) mod widths {
     const NARROW: bool = cfg!(completion_narrow);
     const WORD_64: bool = cfg!(target_has_atomic = "64");

@@ -98,8 +98,9 @@ macro_rules! rules_of_tokens {
                 assert_eq!(completion.try_take(), Some(Ok(2)));
             }
 
-            /// PooledAwait's PooledState, tokio#8112, OpenLogi#1286: a stale call reaches the next
-            /// owner of the slot.
+            /// PooledAwait's PooledState, tokio#8112, tokio#8255, tokio-uring, OpenLogi#1286: a stale call
+            /// reaches the next owner of the slot. .NET's AsyncOperation of channels cannot be pooled when
+            /// it can be cancelled, as the cancellation may come after the reuse.
             #[test]
             fn a_stale_token_has_no_effect_on_the_next_round() {
                 let ledger = Ledger::new();

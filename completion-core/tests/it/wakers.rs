@@ -165,6 +165,37 @@ fn the_waker_is_gone_the_moment_the_round_ends() {
     drop(completer);
 }
 
+/// irrustible/async-oneshot#9, embassy#4912: an ending that comes in the midst of a registration, as from an
+/// interrupt, is neither missed nor waited for.
+#[test]
+fn an_ending_inside_the_registration_is_not_missed() {
+    static SOURCE: Source = Source::new();
+    for registered in [false, true] {
+        for ends_in_clone in [true, false] {
+            let (completer, mut completion) = SOURCE.begin().unwrap();
+            let (old, new) = (Probe::new(), Probe::new());
+            if registered {
+                assert!(poll(&mut completion, &old.waker()).is_pending());
+            }
+            let end = move || completer.complete(5).unwrap();
+            if ends_in_clone || !registered {
+                new.on_clone.arm(end);
+                let ready = poll(&mut completion, &new.waker());
+                assert_eq!(ready, std::task::Poll::Ready(Ok(5)));
+                assert_eq!(old.wakes(), usize::from(registered));
+                assert_eq!(new.wakes(), 0);
+            } else {
+                // Where the old waker is dropped, the new one is in place already.
+                old.on_drop.arm(end);
+                assert!(poll(&mut completion, &new.waker()).is_pending());
+                assert_eq!((old.wakes(), new.wakes()), (0, 1));
+                assert_eq!(completion.try_take(), Some(Ok(5)));
+            }
+            assert_eq!((old.live(), new.live()), (0, 0));
+        }
+    }
+}
+
 #[test]
 fn wakers_of_the_standard_library_work_too() {
     let source = Source::new();

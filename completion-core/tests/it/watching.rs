@@ -113,6 +113,19 @@ fn a_watch_of_a_round_that_is_over_clones_nothing() {
     assert_eq!((probe.clones(), probe.live()), (0, 0));
 }
 
+/// irrustible/async-oneshot#9: the state was not looked at again after registering.
+#[test]
+fn a_leaving_inside_the_registration_is_not_missed() {
+    static SOURCE: Source = Source::new();
+    let (mut completer, completion) = SOURCE.begin().unwrap();
+    let probe = Probe::new();
+    probe.on_clone.arm(move || drop(completion));
+    assert!(watch(&mut completer, &probe.waker()).is_ready());
+    assert_eq!((probe.wakes(), probe.live()), (0, 0));
+    drop(completer);
+    assert!(SOURCE.begin().is_ok());
+}
+
 #[test]
 fn a_payload_comes_back_also_where_somebody_watched() {
     let ledger = Ledger::new();
@@ -152,6 +165,7 @@ fn closed_is_a_future_that_loses_nothing_when_dropped() {
     assert!(completer.is_closed());
 }
 
+/// RUSTSEC-2021-0124, tokio#4225: closing and taking, when a value had arrived.
 #[test]
 fn closing_ends_a_pending_round_once_and_keeps_what_had_arrived() {
     let ledger = Ledger::new();

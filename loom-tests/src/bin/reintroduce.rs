@@ -1,4 +1,5 @@
 //! Puts bugs that other crates had into a copy of the core, one at a time, and expects a test to fail.
+//! (tokio#8179: a test that guarded nothing passed with the guarded step removed.)
 //!
 //! `cargo run -p loom-tests --bin reintroduce [FILTER]` works on a copy below `target/reintroduce`; the
 //! tree itself is never touched. Exits with 1 if a bug is not noticed, or no longer applies.

@@ -1,5 +1,6 @@
 //! release ‖ begin, with no edge between the two but the word's own: what one round did to the slot
 //! happens before the next. Two threads, two rounds; once in place, once through a pool.
+//! (tokio#7450, faern/oneshot#69, #72: orderings that tests passed, and a store that broke a release sequence.)
 
 use loom::thread;
 use loom_tests::{CompletionSource, Kind, Pool, Witness};

@@ -1,5 +1,6 @@
 //! drop of a polled completion ‖ complete: the payload comes back or is dropped, the waker is freed,
-//! and the slot is returned once. Two threads, one round. (RUSTSEC-2026-0005.)
+//! and the slot is returned once. Two threads, one round. (RUSTSEC-2026-0005,
+//! faern/oneshot#73, #74, #87.)
 
 use loom::thread;
 use loom_tests::{Kind, Pool, Rejection, Witness};
