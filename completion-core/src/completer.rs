@@ -246,7 +246,8 @@ impl<'a, T, E> Completer<'a, T, E> {
     /// For numbers that the other side may still answer, or that something outside refers to until then:
     /// an operation that the kernel has, a buffer that a device writes to, a request id that must not be
     /// given out twice. A source that is held counts as in use. Completing, failing or cancelling by the
-    /// token ends that, also when it is refused because nobody waits any more.
+    /// token ends that, also when it is refused because nobody waits any more. Keep a handle to the pool
+    /// until then: once the last one is gone nobody can answer, and the pool is never freed.
     ///
     /// # Errors
     ///
