@@ -4,8 +4,6 @@
 //! `[P1]` and so on name the pairs of orderings listed there.
 
 use core::marker::PhantomData;
-#[cfg(feature = "alloc")]
-use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use core::task::Waker;
 
@@ -217,16 +215,15 @@ impl<T, E> SlotRef<T, E> {
     #[inline(always)]
     #[cfg_attr(feature = "diagnostics", track_caller)]
     pub(crate) fn begin_rented(self) -> Option<Self> {
-        let word = self.peek();
-        // At home a slot rests in this shape, unless it is retired.
-        if !word.has_shape(Word::FRESH) {
-            return None;
+        let mut begun = self.peek();
+        if !begun.has_shape(Word::FRESH) {
+            begun = begun.begun_and_shut()?;
         }
         // SAFETY: alive by the invariant; only the counter is borrowed.
         let rents = unsafe { &(*self.as_ptr()).rents };
         // ORDERING: Relaxed; a statistic that only the slot's renter writes.
         rents.store(self.rents().wrapping_add(1), Ordering::Relaxed);
-        Some(self.begin_begun(word))
+        Some(self.begin_begun(begun))
     }
 
     /// Rounds begun on a pooled slot so far.
@@ -689,8 +686,7 @@ impl<T, E> SlotRef<T, E> {
     pub(crate) fn poll(self, waker: &Waker, forget: impl FnOnce()) -> Option<Outcome<T, E>> {
         let word = self.word();
         if word == self.in_shape(Word::SUCCEEDED) {
-            forget();
-            return Some(self.take_commonly(Word::SUCCEEDED));
+            return Some(self.take_commonly(Word::SUCCEEDED, forget));
         }
         if word == self.in_shape(Word::FRESH) {
             cold();
@@ -700,16 +696,13 @@ impl<T, E> SlotRef<T, E> {
                 return None;
             };
             let ended = self.enlist::<Waiter>(actual)?;
-            forget();
-            return Some(self.take(ended));
+            return Some(self.take(ended, forget));
         }
         if word == self.in_shape(Word::ABANDONED) {
-            forget();
-            return Some(self.take_commonly(Word::ABANDONED));
+            return Some(self.take_commonly(Word::ABANDONED, forget));
         }
         let ended = self.poll_carefully(word, waker)?;
-        forget();
-        Some(self.take(ended))
+        Some(self.take(ended, forget))
     }
 
     /// The word, if the round has ended; else sees to it that `waker` is woken when it has.
@@ -728,10 +721,7 @@ impl<T, E> SlotRef<T, E> {
     #[inline]
     pub(crate) fn try_take(self, forget: impl FnOnce()) -> Option<Outcome<T, E>> {
         let word = self.word();
-        (!word.is_pending()).then(|| {
-            forget();
-            self.take(word)
-        })
+        (!word.is_pending()).then(|| self.take(word, forget))
     }
 
     /// Ends a pending round as cancelled, and stays; false if it was over already.
@@ -762,19 +752,33 @@ impl<T, E> SlotRef<T, E> {
         None
     }
 
-    /// Moves the outcome out of an ended round, and leaves, also if making the outcome panics.
+    /// Moves the outcome out of an ended round, and leaves. Making it may run foreign code: if that
+    /// panics, nothing has changed.
+    #[inline(always)]
+    fn take(self, word: Word, forget: impl FnOnce()) -> Outcome<T, E> {
+        let outcome = self.outcome_of(word);
+        forget();
+        self.depart_from(word);
+        outcome
+    }
+
+    /// The same from a shape of the common way.
+    #[inline(always)]
+    fn take_commonly(self, shape: Word, forget: impl FnOnce()) -> Outcome<T, E> {
+        let outcome = self.outcome(shape);
+        forget();
+        self.depart(self.in_shape(shape), shape, Word::CONSUMER);
+        outcome
+    }
+
     #[inline(never)]
-    fn take(self, word: Word) -> Outcome<T, E> {
-        let _departing = Departing { slot: self, word };
+    fn outcome_of(self, word: Word) -> Outcome<T, E> {
         self.outcome(word)
     }
 
-    /// The same from a shape of the common way, where nothing panics.
-    #[inline(always)]
-    fn take_commonly(self, shape: Word) -> Outcome<T, E> {
-        let outcome = self.outcome(shape);
-        self.depart(self.in_shape(shape), shape, Word::CONSUMER);
-        outcome
+    #[inline(never)]
+    fn depart_from(self, word: Word) {
+        self.depart(word, word, Word::CONSUMER);
     }
 
     #[inline(always)]
@@ -863,20 +867,8 @@ impl<T, E> SlotRef<T, E> {
         }
         // The cause of a pool that was closed is made for who asks for it.
         let asked = word.ending() != Some(Ending::Closed);
-        let _outcome = asked.then(|| self.outcome(word));
-        self.depart(word, word, Word::CONSUMER);
-    }
-}
-
-/// The consumer of an ended round, on its way out.
-struct Departing<T, E> {
-    slot: SlotRef<T, E>,
-    word: Word,
-}
-
-impl<T, E> Drop for Departing<T, E> {
-    fn drop(&mut self) {
-        self.slot.depart(self.word, self.word, Word::CONSUMER);
+        let _outcome = asked.then(|| self.outcome_of(word));
+        self.depart_from(word);
     }
 }
 
@@ -923,11 +915,12 @@ impl<T, E> SlotRef<T, E> {
                     unsafe { crate::shard::Shard::put(shard, 1 << bit) };
                 }
                 Place::Source(_) => self.rest(idle),
-                // SAFETY: a boxed slot comes from `Box::leak`, and its one round is over: there is nothing
-                // in it to drop.
-                Place::Boxed => drop(unsafe {
-                    alloc::boxed::Box::from_raw(self.as_ptr().cast::<MaybeUninit<Slot<T, E>>>())
-                }),
+                Place::Boxed => {
+                    // Idle, so there is nothing in it to drop.
+                    self.rest(Word::NEW);
+                    // SAFETY: a boxed slot comes from `Box::leak`, and its one round is over.
+                    drop(unsafe { alloc::boxed::Box::from_raw(self.as_ptr()) });
+                }
             }
         }
         #[cfg(not(feature = "alloc"))]

@@ -157,6 +157,9 @@ impl<T, E> Drop for Slot<T, E> {
     /// Drops what handles that were forgotten left behind.
     fn drop(&mut self) {
         let word = self.now();
+        if word.is_idle() {
+            return;
+        }
         // Bound first, so that one that panics when it is dropped keeps none of the rest.
         let _wakers = [
             (word.is_waiting(), &self.waiter),

@@ -300,6 +300,18 @@ impl Word {
         Self(self.0 & !Self::PRODUCER | SHARED | kept)
     }
 
+    /// The word with which a round began that its pool has closed before its renter could look; none if
+    /// the slot is retired.
+    #[cfg(feature = "alloc")]
+    #[cold]
+    pub(crate) const fn begun_and_shut(self) -> Option<Self> {
+        if self.is_retired() {
+            None
+        } else {
+            Some(self.next_round().begun())
+        }
+    }
+
     /// Shared to Claimed.
     #[inline(always)]
     pub(crate) const fn claimed(self) -> Self {

@@ -110,10 +110,10 @@ mod rent {
     }
 
     #[test]
-    fn it_takes_three_words() {
+    fn it_takes_four_words() {
         assert_eq!(
             size_of::<Rent<'static, [u64; 9], String>>(),
-            3 * size_of::<usize>()
+            4 * size_of::<usize>()
         );
     }
 }
