@@ -9,6 +9,8 @@ use core::task::{Context, Poll};
 
 use crate::error::CompletionError;
 use crate::round::SlotRef;
+#[cfg(feature = "alloc")]
+use crate::state::Ending;
 
 /// The one who awaits a round's outcome, once.
 ///
@@ -102,6 +104,13 @@ impl<T, E> Completion<'_, T, E> {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.slot.is_some_and(|slot| !slot.peek().is_pending())
+    }
+
+    /// Whether that outcome is a value.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn has_value(&self) -> bool {
+        let ending = self.slot.and_then(|slot| slot.peek().ending());
+        ending == Some(Ending::Value)
     }
 
     /// Ends a pending round as cancelled, but keeps the handle; false if there is an outcome already.

@@ -19,6 +19,8 @@ pub mod diagnostics;
 mod error;
 mod home;
 #[cfg(feature = "alloc")]
+pub mod oneshot;
+#[cfg(feature = "alloc")]
 mod pool;
 mod round;
 #[cfg(feature = "alloc")]

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::completion::Completion;
 use crate::error::CompletionError;
+use crate::oneshot::{Receiver, error::RecvError};
 
 /// Unparks one thread.
 struct Unpark(Thread);
@@ -107,5 +108,31 @@ impl<T, E> Completion<'_, T, E> {
                 }
             }
         }
+    }
+}
+
+impl<T> Receiver<T> {
+    /// Blocks the thread until the value is there.
+    ///
+    /// For threads outside any executor; in a task, `.await`. Allocates one waker if it has to wait.
+    ///
+    /// # Errors
+    ///
+    /// As for awaiting.
+    ///
+    /// # Panics
+    ///
+    /// If a result was returned already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = completion_core::oneshot::channel();
+    /// std::thread::spawn(|| tx.send(7));
+    /// assert_eq!(rx.blocking_recv(), Ok(7));
+    /// ```
+    #[track_caller]
+    pub fn blocking_recv(self) -> Result<T, RecvError> {
+        self.completion.wait().map_err(|_| RecvError::new())
     }
 }

@@ -6,6 +6,7 @@ use std::panic::{Location, catch_unwind};
 use std::sync::Mutex;
 
 use completion_core::diagnostics::{self, Origin};
+use completion_core::oneshot;
 use completion_core::{CompletionError, CompletionSource, Pool, StaticPool};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
@@ -39,6 +40,19 @@ fn outstanding_rounds_name_where_they_began() {
     assert!(is_at(overflow.0.origin(), at));
     drop((first, second));
     assert!(pool.outstanding().is_empty());
+}
+
+#[test]
+fn channels_name_where_they_were_made() {
+    let pool = Pool::<u32, ()>::with_capacity(1);
+    let (pooled, at) = (pool.channel(), line());
+    assert!(is_at(pool.outstanding()[0], at));
+    let (boxed, next) = (oneshot::channel::<u32>(), line());
+    for ((tx, rx), at) in [(pooled, at), (boxed, next)] {
+        for shown in [format!("{tx:?}"), format!("{rx:?}")] {
+            assert!(shown.contains(&format!("line: {at}")), "{shown}");
+        }
+    }
 }
 
 #[test]

@@ -21,6 +21,8 @@ mod deadline;
 mod error;
 #[path = "../../completion-core/src/home.rs"]
 mod home;
+#[path = "../../completion-core/src/oneshot/mod.rs"]
+pub mod oneshot;
 #[path = "../../completion-core/src/pool/mod.rs"]
 mod pool;
 #[path = "../../completion-core/src/round.rs"]

@@ -300,7 +300,6 @@ impl<T, E> Pool<T, E> {
 }
 
 /// A round on a slot of its own.
-#[cfg(feature = "std")]
 #[cfg_attr(feature = "diagnostics", track_caller)]
 pub(crate) fn boxed<T, E>() -> Round<'static, T, E> {
     let slot = boxed_slot();
