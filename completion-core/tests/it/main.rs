@@ -11,6 +11,8 @@ mod hostile;
 mod memory;
 #[cfg(feature = "std")]
 mod model;
+#[cfg(feature = "alloc")]
+mod oneshot;
 mod panics;
 #[cfg(feature = "alloc")]
 mod pool;

@@ -5,8 +5,9 @@ use std::cell::Cell;
 use std::future::ready;
 use std::ops::Range;
 use std::sync::atomic::{AtomicIsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
+use completion_core::oneshot::{self, Receiver, Sender};
 use completion_core::{Completer, Completion, CompletionSource, Pool, StaticPool};
 
 use crate::support::{Probe, poll, widths};
@@ -174,6 +175,25 @@ fn only_who_waits_for_a_source_allocates_and_nothing_is_left_of_it() {
     wait();
     let (waiting, ()) = allocations(wait);
     assert_eq!(waiting, 1, "its place");
+}
+
+#[test]
+fn a_boxed_channel_allocates_once_and_a_pooled_one_never() {
+    let pool = Pool::with_capacity(1);
+    let through = |channel: &dyn Fn() -> (Sender<u64>, Receiver<u64>)| {
+        let (tx, mut rx) = channel();
+        assert!(poll(&mut rx, Waker::noop()).is_pending());
+        tx.send(1).unwrap();
+        assert_eq!(rx.try_recv(), Ok(1));
+        let (mut tx, rx) = channel();
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(tx.poll_closed(&mut context).is_pending());
+        drop(rx);
+        tx.send(1).unwrap_err();
+    };
+    through(&|| pool.channel());
+    assert_eq!(allocations(|| through(&|| pool.channel())).0, 0);
+    assert_eq!(allocations(|| through(&oneshot::channel)).0, 2);
 }
 
 /// One test, as the watch is one for the binary: a pool is freed when its last handle is dropped and

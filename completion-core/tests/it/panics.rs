@@ -62,6 +62,31 @@ fn a_poll_after_the_outcome_panics_at_the_caller() {
 
 #[cfg(feature = "std")]
 #[test]
+fn a_receiver_that_is_used_up_panics_at_the_caller() {
+    use completion_core::oneshot;
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::task::Context;
+
+    let (tx, mut rx) = oneshot::channel();
+    tx.send(1).unwrap();
+    assert_eq!(rx.try_recv(), Ok(1));
+    let mut context = Context::from_waker(Waker::noop());
+    let mut line = 0;
+    let seen = line_of_panic(|| {
+        line = line!() + 1;
+        let _ = Pin::new(&mut rx).poll(&mut context);
+    });
+    assert_eq!(seen, (line, true), "the line of the call, in this file");
+    let seen = line_of_panic(|| {
+        line = line!() + 1;
+        let _ = rx.blocking_recv();
+    });
+    assert_eq!(seen, (line, true), "the line of the call, in this file");
+}
+
+#[cfg(feature = "std")]
+#[test]
 fn a_wait_after_the_outcome_panics_at_the_caller() {
     let source = CompletionSource::<u8, ()>::new();
     let (completer, mut completion) = source.begin().unwrap();

@@ -10,6 +10,10 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 use std::sync::MutexGuard;
 
+use completion_core::oneshot::{
+    Receiver, Sender,
+    error::{RecvError, TryRecvError},
+};
 use completion_core::{
     BeginError, Completer, Completion, CompletionError, CompletionSource, DeadlineError, NoToken,
     Pool, PoolStats, Rejected, Rejection, RentError, ShrinkError, StaticPool, Status, Token,
@@ -132,6 +136,56 @@ fails! {
     WithDeadline<'static, u8, u8, PhantomPinned>: Unpin;
 }
 
+/// What is asserted of one-shot channels, of ours and of tokio's.
+macro_rules! channel {
+    ($sender:ident, $receiver:ident, $recv:ty, $try_recv:ty) => {
+        holds! {
+            $sender<OnlySend>: Send, Sync;
+            $receiver<OnlySend>: Send, Sync;
+            $sender<PhantomPinned>: Unpin;
+            $receiver<PhantomPinned>: Unpin;
+            $recv: Error, Clone, Eq, Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+            $try_recv: Error, Clone, Eq, Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+        }
+        fails! {
+            $sender<OnlySync>: Send, Sync;
+            $sender<Neither>: Send, Sync;
+            $receiver<OnlySync>: Send, Sync;
+            $receiver<Neither>: Send, Sync;
+            $sender<u8>: Clone;
+            $receiver<u8>: Clone;
+            $recv: Copy;
+            $try_recv: Copy;
+        }
+        const _: fn() = || {
+            fn closed_is_send_and_sync(mut sender: $sender<OnlySend>) {
+                fn holds(_: impl Send + Sync) {}
+                holds(sender.closed());
+            }
+            let _ = closed_is_send_and_sync;
+        };
+    };
+}
+
+channel!(Sender, Receiver, RecvError, TryRecvError);
+mod of_tokio {
+    use super::*;
+    use tokio::sync::oneshot::{
+        Receiver, Sender,
+        error::{RecvError, TryRecvError},
+    };
+    channel!(Sender, Receiver, RecvError, TryRecvError);
+}
+// Where ours can do more.
+holds! {
+    Sender<Neither>: UnwindSafe, RefUnwindSafe, std::fmt::Debug;
+    Receiver<Neither>: UnwindSafe, RefUnwindSafe, std::fmt::Debug;
+}
+fails! {
+    tokio::sync::oneshot::Sender<u8>: UnwindSafe, RefUnwindSafe;
+    tokio::sync::oneshot::Receiver<u8>: UnwindSafe, RefUnwindSafe;
+}
+
 // One winner, one outcome, one handle each.
 fails! {
     Completer<'static, u8, u8>: Clone;
@@ -190,6 +244,11 @@ fn sizes_are_what_they_are_meant_to_be() {
     assert_eq!(size_of::<Completer<'static, [u64; 9], String>>(), HANDLE);
     assert_eq!(size_of::<Completion<'static, [u64; 9], String>>(), HANDLE);
     assert_eq!(size_of::<Option<Completer<'static, u8, u8>>>(), HANDLE);
+    assert_eq!(size_of::<Sender<[u64; 9]>>(), HANDLE);
+    assert_eq!(size_of::<Receiver<[u64; 9]>>(), HANDLE);
+    assert_eq!(size_of::<Option<Sender<u8>>>(), HANDLE);
+    assert_eq!(size_of::<RecvError>(), 0);
+    assert_eq!(size_of::<TryRecvError>(), 1);
     assert_eq!(size_of::<Token>(), 8);
     assert_eq!(size_of::<BeginError>(), 1);
     assert_eq!(size_of::<Rejection>(), 1);
