@@ -272,7 +272,7 @@ impl<'a, T, E> Completer<'a, T, E> {
         self.into_named(true)
     }
 
-    fn into_named(self, held: bool) -> Result<Token, NoToken<Self>> {
+    pub(crate) fn into_named(self, held: bool) -> Result<Token, NoToken<Self>> {
         match self.slot.index() {
             Some(index) => {
                 // Drops a waker, which may panic: while the handle is there to abandon the round.

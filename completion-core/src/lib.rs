@@ -20,6 +20,8 @@ mod error;
 mod home;
 #[cfg(feature = "alloc")]
 pub mod oneshot;
+#[cfg(feature = "pending-map")]
+mod pending;
 #[cfg(feature = "alloc")]
 mod pool;
 mod round;
@@ -39,6 +41,10 @@ pub use completer::Completer;
 pub use completion::Completion;
 pub use deadline::{DeadlineError, WithDeadline};
 pub use error::{BeginError, CompletionError, NoToken, Rejected, Rejection, RentError};
+#[cfg(all(feature = "pending-map", feature = "std"))]
+pub use pending::{Insert, KeyedInsert, KeyedPendingMap, RequestId};
+#[cfg(feature = "pending-map")]
+pub use pending::{InsertError, Pending, PendingMap, Policy};
 #[cfg(feature = "std")]
 pub use pool::Rent;
 #[cfg(feature = "alloc")]

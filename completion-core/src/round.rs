@@ -631,21 +631,62 @@ impl<T, E> SlotRef<T, E> {
         }
     }
 
-    /// Takes the hold off a round that is held; whoever does it last releases.
-    fn let_go(self, mut word: Word) {
+    /// Takes the hold off a round that is held; whoever leaves last releases. Whether it was done here.
+    fn let_go(self, mut word: Word) -> bool {
         let version = word.version();
         while word.is_round_of(version) && word.is_held() {
             // ORDERING: Acquire; [P5] the consumer's accesses happen before the release below. Relaxed
             // on failure: nothing was gained.
             match self.exchange(word, word.let_go(), Ordering::Acquire, Ordering::Relaxed) {
                 Ok(()) => {
+                    #[cfg(feature = "alloc")]
+                    if let Some(holding) = self.holding() {
+                        holding.one_less();
+                    }
                     if word.is_held_alone() {
                         self.release(word, word);
                     }
-                    return;
+                    return true;
                 }
                 Err(actual) => word = actual,
             }
+        }
+        false
+    }
+}
+
+/// Rounds that are held.
+impl<T, E> SlotRef<T, E> {
+    /// What the slot's pool knows of them. The caller is present, or has the pool borrowed.
+    #[cfg(feature = "alloc")]
+    fn holding(&self) -> Option<&crate::pool::Holding> {
+        use crate::home::Place;
+
+        // SAFETY: alive by the invariant; the field never changes.
+        let Place::Pooled(shard) = unsafe { (*self.as_ptr()).home }.place() else {
+            return None;
+        };
+        // SAFETY: its pool is alive, says the caller, and so is the shard.
+        let owner = unsafe { &*shard }.owner();
+        // SAFETY: as above.
+        Some(unsafe { &(*owner).holding })
+    }
+
+    /// Takes the hold off the round that `token` names; false if it is not held.
+    #[cfg(feature = "pending-map")]
+    pub(crate) fn let_go_named(named: Option<Self>, token: Token) -> bool {
+        named.is_some_and(|slot| {
+            let word = slot.peek();
+            word.is_round_of(token.version()) && slot.let_go(word)
+        })
+    }
+
+    /// The consumer's closing step left this round held: reports it to the pool. Foreign code.
+    #[cold]
+    fn report_held(self) {
+        #[cfg(feature = "alloc")]
+        if let Some(holding) = self.holding() {
+            holding.one_more();
         }
     }
 }
@@ -726,17 +767,21 @@ impl<T, E> SlotRef<T, E> {
 
     /// Ends a pending round as cancelled, and stays; false if it was over already.
     pub(crate) fn close(self) -> bool {
-        let Some([_waiter, watcher]) = self.close_silently() else {
+        let Some((held, [_waiter, watcher])) = self.close_silently() else {
             return false;
         };
+        if held {
+            self.report_held();
+        }
         if let Some(watcher) = watcher {
             watcher.wake();
         }
         true
     }
 
-    /// Closes, if the round is pending, and moves both wakers out: this side's, and the completer's.
-    fn close_silently(self) -> Option<[Option<Waker>; 2]> {
+    /// Closes, if the round is pending; whether it is held now. Moves both wakers out: this side's, and
+    /// the completer's.
+    fn close_silently(self) -> Option<(bool, [Option<Waker>; 2])> {
         let mut word = self.word();
         while word.is_pending() {
             // ORDERING: Acquire; [P10] the completer's waker, which may have been registered again since
@@ -744,7 +789,8 @@ impl<T, E> SlotRef<T, E> {
             match self.exchange(word, word.closed(), Ordering::Acquire, Ordering::Acquire) {
                 Ok(()) => {
                     // SAFETY: this exchange emptied the words, if they were filled.
-                    return Some(unsafe { self.move_out(word) });
+                    let wakers = unsafe { self.move_out(word) };
+                    return Some((word.closed().is_held(), wakers));
                 }
                 Err(actual) => word = actual,
             }
@@ -808,7 +854,8 @@ impl<T, E> SlotRef<T, E> {
             // SAFETY: alive by the invariant; the field never changes.
             if let Place::Pooled(shard) = unsafe { (*self.as_ptr()).home }.place() {
                 // SAFETY: the shard of a slot of a pool of `T` and `E`, alive while the slot is out.
-                return CompletionError::Failed(unsafe { crate::pool::cause::<T, E>(shard) });
+                let cause = unsafe { crate::pool::cause::<T, E>(shard) };
+                return cause.map_or(CompletionError::Abandoned, CompletionError::Failed);
             }
         }
         CompletionError::Cancelled
@@ -851,11 +898,16 @@ impl<T, E> SlotRef<T, E> {
     #[inline(never)]
     fn drop_consumer_carefully(self, mut word: Word) {
         while word.is_pending() {
-            if word.is_watched() {
-                // A step more, after which this side is still present to move the watcher out.
-                if let Some([_waiter, watcher]) = self.close_silently() {
+            if word.is_kept() {
+                // A step more, after which this side is still present to move the watcher out, or to
+                // report to the pool.
+                if let Some((held, [_waiter, watcher])) = self.close_silently() {
                     let _watcher = WakeOnDrop(watcher);
-                    return self.leave(Word::CONSUMER);
+                    let _leaving = Leaving(self);
+                    if held {
+                        self.report_held();
+                    }
+                    return;
                 }
                 word = self.word();
                 continue;
@@ -869,6 +921,15 @@ impl<T, E> SlotRef<T, E> {
         let asked = word.ending() != Some(Ending::Closed);
         let _outcome = asked.then(|| self.outcome_of(word));
         self.depart_from(word);
+    }
+}
+
+/// The consumer leaves, also if foreign code panics.
+struct Leaving<T, E>(SlotRef<T, E>);
+
+impl<T, E> Drop for Leaving<T, E> {
+    fn drop(&mut self) {
+        self.0.leave(Word::CONSUMER);
     }
 }
 

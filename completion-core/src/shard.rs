@@ -49,6 +49,8 @@ pub(crate) struct Owner {
     /// Frees the pool, given the address of this very field.
     free: unsafe fn(*const Self),
     pub(crate) shards: NonNull<[Shard]>,
+    /// What there is to say of rounds that are held.
+    pub(crate) holding: crate::pool::Holding,
     /// Who waits for a slot.
     #[cfg(feature = "std")]
     pub(crate) waiting: crate::pool::Waiting,
@@ -60,6 +62,7 @@ impl Owner {
             live: AtomicUsize::new(shards),
             free,
             shards: NonNull::from(&mut []),
+            holding: crate::pool::Holding::new(),
             #[cfg(feature = "std")]
             waiting: crate::pool::Waiting::new(),
         }

@@ -49,18 +49,18 @@
 //! | any pending | Closed or Ended | consumer | compare-exchange | [`Word::closed`] | both wakers go to the consumer |
 //! | any pending | the same with `TAKING`, if there are wakers | the pool that closes | compare-exchange | [`Word::shut`] | both wakers go to the pool |
 //! | Unique and not watched, Claimed | Deserted | consumer leaves | compare-exchange | [`Word::dropped`] | consumer keeps its waker, producer keeps its payload |
-//! | Shared | Left, or Held | consumer leaves | compare-exchange | [`Word::dropped`] | consumer releases, or leaves that to the answer |
+//! | Shared, not held | Left | consumer leaves | compare-exchange | [`Word::dropped`] | consumer releases |
 //! | Held, or Ended and held | the same, held no more | a token holder that answers, the pool that closes | compare-exchange | [`Word::let_go`] | the last to leave releases |
 //! | any with `CONSUMER`, pending | same, `WAITING` set or cleared | consumer | compare-exchange | [`Waiter`] | waiter words |
 //! | Unique | same, watched or not | completer | compare-exchange | [`Watcher`] | watcher words |
 //! | Ended | Idle, next version | consumer | plain store: it is alone | [`Word::next_round`] | consumer releases |
-//! | Deserted, Closed, Taking | the same without the presence: Left at last | each | fetch-sub | [`Word::PRODUCER`], [`Word::CONSUMER`], [`Word::TAKING`] | the last to leave releases |
+//! | Deserted, Closed, Taking, Ended and held | the same without the presence: Held or Left at last | each | fetch-sub | [`Word::PRODUCER`], [`Word::CONSUMER`], [`Word::TAKING`] | the last to leave releases |
 //! | Left | Idle, next version | the last to leave | plain store: it is alone | [`Word::next_round`] | the slot goes home |
 //!
 //! Not in the table, so impossible: Unique to Claimed (tokens exist only after [`Word::shared`]);
 //! Ended to any other outcome (every ending step starts from *pending*); any change by a token whose
 //! version differs (every step compares the whole word); a watched round that is Deserted (a consumer
-//! that leaves a watched round closes it first).
+//! that leaves a watched or held round closes it first).
 //!
 //! ## 3. Who may touch which field
 //!
@@ -83,7 +83,8 @@
 //! `Waker::clone`: in `poll`, before any step. `Waker::wake`, `Waker::drop`, drop of a payload: after
 //! the last access to the slot, on locals; a replaced waker is dropped after the new one is in place,
 //! when the slot is in a stable state. A slot that comes home may wake who waits for one: by then no
-//! handle refers to it.
+//! handle refers to it. A pool's report of held rounds: after the consumer's closing step, and before it
+//! leaves, as its presence keeps the pool alive.
 
 use crate::sync::{GENERATION_BITS, Raw, VERSION_BITS, widen};
 
@@ -214,6 +215,12 @@ impl Word {
     #[inline(always)]
     pub(crate) const fn is_shared(self) -> bool {
         self.0 & SHARED != 0
+    }
+
+    /// Watched, or held by its token's holder, also before the consumer leaves.
+    #[inline(always)]
+    pub(crate) const fn is_kept(self) -> bool {
+        self.0 & KEPT != 0
     }
 
     /// The completer's waker is in the watcher words.
@@ -372,8 +379,8 @@ impl Word {
         }
     }
 
-    /// The consumer leaves a pending round that is not watched: to Deserted while a producer is
-    /// present, to Held while the token is, else to Left.
+    /// The consumer leaves a pending round that is not kept: to Deserted while a producer is present,
+    /// else to Left.
     #[inline(always)]
     pub(crate) const fn dropped(self) -> Self {
         Self(self.0 & !(Self::CONSUMER | WAITING | GENERATION_MASK)).with(Ending::Cancelled)

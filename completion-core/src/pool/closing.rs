@@ -84,15 +84,26 @@ impl<T, E> Pool<T, E> {
             drop(unsafe { Box::from_raw(cause) });
             return false;
         }
-        // First nobody takes a slot out any more, then nobody is handed one: what is out thereafter is
-        // all there is to end. The sweep looks when it runs, and runs also if one who waits panics.
+        self.end_rounds();
+        trace::closed();
+        true
+    }
+
+    /// Closes the pool for want of anybody who could still end its rounds: those under way are abandoned.
+    /// The caller is the last to close it.
+    #[cfg(feature = "pending-map")]
+    pub(crate) fn abandon_rounds(&self) {
+        self.end_rounds();
+    }
+
+    /// First nobody takes a slot out any more, then nobody is handed one: what is out thereafter is all
+    /// there is to end. The sweep looks when it runs, and runs also if one who waits panics.
+    fn end_rounds(&self) {
         self.shards().iter().for_each(Shard::close);
         let sweep = Sweep(self.out());
         #[cfg(feature = "std")]
         self.inner().owner.waiting.close(self.shards());
         sweep.run();
-        trace::closed();
-        true
     }
 
     /// Whether the pool was closed. `true` is final.
@@ -122,18 +133,18 @@ impl<I: Iterator<Item = SlotRef<T, E>>, T, E> Drop for Sweep<I, T, E> {
     }
 }
 
-/// The error of a round that the closing of its pool ended.
+/// The error of a round that the closing of its pool ended; none if it was closed without one.
 ///
 /// # Safety
 /// `shard` is one of a `Pool<T, E>`, and one of its slots, which is out, was found closed with an acquire.
-pub(crate) unsafe fn cause<T, E>(shard: *const Shard) -> E {
+pub(crate) unsafe fn cause<T, E>(shard: *const Shard) -> Option<E> {
     // SAFETY: alive while one of its slots is out.
     let owner = unsafe { &*shard }.owner();
     // SAFETY: the owner is the first field of this, and alive as well.
     let inner = unsafe { &*owner.cast::<Inner<T, E>>() };
     // ORDERING: Relaxed; [P1] the slot's word came with it.
     let cause = inner.cause.load(Ordering::Relaxed);
-    // SAFETY: set before any round was closed, and freed with the pool.
-    let cause = unsafe { &*cause };
-    cause()
+    // SAFETY: null, or set before any round was closed, and freed with the pool.
+    let cause = unsafe { cause.as_ref() }?;
+    Some(cause())
 }

@@ -19,6 +19,7 @@ use crate::token::{Token, by_token};
 use crate::trace;
 
 mod closing;
+mod holding;
 mod shrinking;
 mod stats;
 mod storage;
@@ -26,6 +27,9 @@ mod storage;
 mod waiting;
 
 pub(crate) use closing::cause;
+pub(crate) use holding::Holding;
+#[cfg(feature = "pending-map")]
+pub(crate) use holding::Report;
 pub use shrinking::ShrinkError;
 pub use stats::PoolStats;
 use storage::Inner;

@@ -7,7 +7,7 @@ impl<T, E> Pool<T, E> {
     /// What the pool has done so far.
     ///
     /// Nothing on the way of a round counts for it: it is derived from the free bits and from what
-    /// each source knows of itself. While rounds are under way the figures are of slightly different
+    /// each source knows of itself; only a round that becomes held is counted, and when it is held no more. While rounds are under way the figures are of slightly different
     /// moments; at rest they are exact, except `high_water`, which is an upper bound.
     #[must_use]
     pub fn stats(&self) -> PoolStats {
@@ -18,17 +18,16 @@ impl<T, E> Pool<T, E> {
             in_use += out;
         }
         let inner = self.inner();
-        let (mut rented, mut high_water, mut held) = (inner.rented_before, 0, 0);
+        let (mut rented, mut high_water) = (inner.rented_before, 0);
         for number in 0..self.slots.len() {
             let rents = self.nth(number).rents();
             rented += rents as u64;
             high_water += usize::from(rents != 0);
-            held += usize::from(self.nth(number).peek().is_held_alone());
         }
         PoolStats {
             capacity,
             in_use,
-            held,
+            held: inner.owner.holding.count(),
             high_water,
             rented,
             returned: rented.saturating_sub(in_use as u64),

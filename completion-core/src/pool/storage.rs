@@ -2,9 +2,11 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::mem;
 use core::ptr::{self, NonNull};
 
 use super::closing::Cause;
+use super::holding::Holding;
 use crate::home::Home;
 use crate::shard::{self, Owner, Shard};
 use crate::slot::Slot;
@@ -106,7 +108,9 @@ impl<T, E> Inner<T, E> {
     unsafe fn free(owner: *const Owner) {
         let inner = owner.cast_mut().cast::<Self>();
         // SAFETY: made by `Box::leak`, and nobody else frees it.
-        let inner = unsafe { Box::from_raw(inner) };
+        let mut inner = unsafe { Box::from_raw(inner) };
+        // Foreign code, so it comes last.
+        let _holding = mem::replace(&mut inner.owner.holding, Holding::new());
         // SAFETY: as above; every slot is home, hence empty.
         drop(unsafe { Box::from_raw(inner.slots.as_ptr()) });
         // SAFETY: as above, and no slot is left to point to a shard.
@@ -115,7 +119,7 @@ impl<T, E> Inner<T, E> {
         let cause = inner.cause.load(Ordering::Relaxed);
         drop(inner);
         if !cause.is_null() {
-            // SAFETY: from `Box::into_raw`, and nobody else frees it. Foreign code, so it comes last.
+            // SAFETY: from `Box::into_raw`, and nobody else frees it. Foreign code as well.
             drop(unsafe { Box::from_raw(cause) });
         }
     }

@@ -38,7 +38,7 @@ fn successors(word: Word) -> Vec<Word> {
             next.extend(ENDINGS.map(|ending| word.ended(ending)));
         }
         if consumer {
-            if !word.is_watched() {
+            if !word.is_kept() {
                 next.push(word.dropped());
             }
             next.extend([word.closed(), word.shut(), other::<Waiter>(word)]);

@@ -14,6 +14,8 @@ mod model;
 #[cfg(feature = "alloc")]
 mod oneshot;
 mod panics;
+#[cfg(all(feature = "pending-map", feature = "std"))]
+mod pending;
 #[cfg(feature = "alloc")]
 mod pool;
 #[cfg(feature = "std")]

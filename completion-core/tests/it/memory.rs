@@ -57,7 +57,7 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 /// How many calls of the allocator `step` made, and what it returned.
-fn allocations<R>(step: impl FnOnce() -> R) -> (usize, R) {
+pub(crate) fn allocations<R>(step: impl FnOnce() -> R) -> (usize, R) {
     let before = CALLS.get();
     let done = step();
     (CALLS.get() - before, done)

@@ -50,6 +50,8 @@ macro_rules! fails {
         };)+)+
     };
 }
+#[cfg(all(feature = "pending-map", feature = "std"))]
+pub(crate) use {fails, holds};
 
 // A payload must be `Send`, and need not be `Sync`: nobody shares it.
 holds! {
