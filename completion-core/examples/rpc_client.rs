@@ -1,21 +1,19 @@
-//! An RPC client whose request ids are the tokens of its rounds.
+//! An RPC client whose request ids are assigned by the map of its pending requests.
 //!
-//! Each call rents a round and sends its token's number as the request's id. One thread reads the replies,
-//! in whatever order the server sends them, and completes each by the id that it bears: no table leads
-//! from ids to callers. Do so where one connection serves many callers, and the protocol has room for
-//! an id of 64 bits that the client chooses.
+//! Each call inserts itself, and sends the id that it gets. One thread reads the replies, in whatever order
+//! the server sends them, and completes each by the id that it bears: no table leads from ids to callers.
+//! Do so where one connection serves many callers, and the protocol has room for an id of 64 bits that
+//! the client chooses. Where it has not, a `KeyedPendingMap` takes numbers of 16 or 32.
 //!
-//! A caller that gives up drops its future. The reply that still comes bears a stale id: it comes back to
-//! the reader, and reaches nobody else. The ids under way are remembered for one purpose: to fail them
-//! when the connection is lost.
+//! A caller that gives up drops its future, and that is all. The reply that still comes bears a stale id: it
+//! comes back to the reader, and reaches nobody else. A connection that is lost fails whoever waits.
 
-use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Mutex, MutexGuard};
 use std::thread;
 
-use completion_core::{CompletionError, Pool, Token};
+use completion_core::{CompletionError, InsertError, PendingMap, Policy};
 use futures_lite::future;
 
 /// A request or a reply: one line, the id first.
@@ -31,52 +29,33 @@ enum CallError {
 }
 
 struct Client {
-    replies: Pool<String, CallError>,
-    connection: Mutex<Connection>,
-}
-
-struct Connection {
-    socket: TcpStream,
-    /// The ids of requests whose callers wait; none any more once the connection is lost.
-    under_way: Option<HashSet<u64>>,
+    requests: PendingMap<String, CallError>,
+    socket: Mutex<TcpStream>,
 }
 
 impl Client {
     fn new(socket: TcpStream) -> Self {
         Self {
-            replies: Pool::with_capacity(16),
-            connection: Mutex::new(Connection {
-                socket,
-                under_way: Some(HashSet::new()),
-            }),
+            requests: PendingMap::new(16, Policy::revoke_now()),
+            socket: Mutex::new(socket),
         }
     }
 
-    fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().expect("nothing panics under it")
+    fn socket(&self) -> MutexGuard<'_, TcpStream> {
+        self.socket.lock().expect("nothing panics under it")
     }
 
-    async fn call(&self, body: &str) -> Result<String, CompletionError<CallError>> {
-        let (completer, completion) = self
-            .replies
-            .try_rent()
-            .map_err(|_exhausted| CompletionError::Failed(CallError::Overloaded))?;
-        let token = completer.into_token().expect("no overflow, so it has one");
-        let _until_dropped = self.send(token.to_bits(), body)?;
-        completion.await
-    }
-
-    fn send(&self, id: u64, body: &str) -> Result<UnderWay<'_>, CompletionError<CallError>> {
-        let disconnected = CompletionError::Failed(CallError::Disconnected);
-        let mut connection = self.connection();
-        // First remembered, then sent: a connection that is lost in between fails this one too.
-        let under_way = connection.under_way.as_mut().ok_or(disconnected)?;
-        under_way.insert(id);
-        let sent = writeln!(connection.socket, "{id} {body}");
-        drop(connection);
-
-        let under_way = UnderWay { client: self, id };
-        sent.map(|()| under_way).map_err(|_| disconnected)
+    async fn call(&self, body: &str) -> Result<String, CallError> {
+        // First inserted, then sent: the reply may be faster than the return of the call that sends.
+        let (id, pending) = self.requests.insert().map_err(|error| match error {
+            InsertError::Closed => CallError::Disconnected,
+            _ => CallError::Overloaded,
+        })?;
+        writeln!(self.socket(), "{} {body}", id.to_bits()).map_err(|_| CallError::Disconnected)?;
+        pending.await.map_err(|error| match error {
+            CompletionError::Failed(error) => error,
+            CompletionError::Cancelled | CompletionError::Abandoned => CallError::Disconnected,
+        })
     }
 
     /// Hands each reply to its caller, until the connection ends; then fails whoever still waits.
@@ -87,34 +66,11 @@ impl Client {
                 break;
             };
             println!("reply {body}");
-            let told = self
-                .replies
-                .complete(Token::from_bits(id), body.to_string());
-            if let Err(late) = told {
+            if let Err(late) = self.requests.complete_raw(id, Ok(body.to_string())) {
                 println!("  is late: {late}");
             }
         }
-        let under_way = self.connection().under_way.take();
-        for id in under_way.into_iter().flatten() {
-            // Refused only where the caller is leaving anyway.
-            let _ = self
-                .replies
-                .fail(Token::from_bits(id), CallError::Disconnected);
-        }
-    }
-}
-
-/// Forgets the id when the call ends, however it ends.
-struct UnderWay<'a> {
-    client: &'a Client,
-    id: u64,
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        if let Some(under_way) = &mut self.client.connection().under_way {
-            under_way.remove(&self.id);
-        }
+        self.requests.fail_all(|| CallError::Disconnected);
     }
 }
 
@@ -151,12 +107,12 @@ fn use_client(client: &Client) {
     assert_eq!(six.as_deref(), Ok("SIX"));
 
     // The server waits for two more requests, and sees the end of the connection instead.
-    let hang_up = async { client.connection().socket.shutdown(Shutdown::Write) };
+    let hang_up = async { client.socket().shutdown(Shutdown::Write) };
     let (seven, hung_up) = future::block_on(future::zip(client.call("seven"), hang_up));
     hung_up.expect("the connection is still open");
-    let disconnected = Err(CompletionError::Failed(CallError::Disconnected));
-    assert_eq!(seven, disconnected);
-    assert_eq!(future::block_on(client.call("eight")), disconnected);
+    assert_eq!(seven, Err(CallError::Disconnected));
+    let eight = future::block_on(client.call("eight"));
+    assert_eq!(eight, Err(CallError::Disconnected));
 }
 
 fn main() -> io::Result<()> {
@@ -171,8 +127,8 @@ fn main() -> io::Result<()> {
         server.join().expect("the server does not panic")
     })?;
 
-    let stats = client.replies.stats();
+    let stats = client.requests.stats();
     println!("{stats:?}");
-    assert_eq!((stats.in_use, stats.stale), (0, 1));
+    assert_eq!((client.requests.len(), stats.stale), (0, 1));
     Ok(())
 }
