@@ -1,7 +1,7 @@
 // The front page speaks of what every feature adds, and its examples use it.
-#![cfg_attr(feature = "std", doc = include_str!("../README.md"))]
+#![cfg_attr(all(feature = "std", feature = "pending-map"), doc = include_str!("../README.md"))]
 #![cfg_attr(
-    not(feature = "std"),
+    not(all(feature = "std", feature = "pending-map")),
     doc = "A lock-free, resettable single-shot completion source."
 )]
 #![no_std]

@@ -29,8 +29,8 @@ pub use waiting::{Insert, KeyedInsert};
 
 /// A request that waits for its reply: a future of it, which borrows nothing.
 ///
-/// It is a [`Completion`], with all that one can do: await it, [wait](Completion::wait) for it on a thread,
-/// give it a [deadline](Completion::with_deadline), [close](Completion::close) it. It keeps no handle to the
+/// It is a [`Completion`], with all that one can do: await it, wait for it on a thread, give it a
+/// [deadline](Completion::with_deadline), [close](Completion::close) it. It keeps no handle to the
 /// map, so it may be returned from `tower::Service::call`, or spawned. To drop it is to give the request up;
 /// what then becomes of the id is the map's [`Policy`].
 pub type Pending<T, E> = Completion<'static, T, E>;
@@ -39,8 +39,9 @@ pub type Pending<T, E> = Completion<'static, T, E>;
 ///
 /// An id is a [`Token`], which fits the `u64` of a request frame. [Insert](Self::insert) before sending;
 /// whoever reads the replies [completes](Self::complete) by the id that comes back. An id never comes twice,
-/// so a reply that is late, repeated or forged is refused, and reaches nobody else. Everything here is
-/// lock-free and allocates nothing, but for [`insert_async`](Self::insert_async), which may.
+/// so a reply that is late, or comes again, is refused, and reaches nobody else. Everything here is lock-free
+/// and allocates nothing, but for [`insert_async`](Self::insert_async) while it has to wait, and
+/// [`fail_all`](Self::fail_all).
 ///
 /// Where the protocol, or the caller, chooses the ids, take a [`KeyedPendingMap`].
 ///

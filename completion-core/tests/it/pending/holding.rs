@@ -87,6 +87,13 @@ fn a_held_id_is_given_up_by_hand<M: Requests>() {
     assert!(!requests.release(id));
     assert_eq!((requests.len(), requests.held()), (0, 0));
 
+    // The next request on the same source is another's.
+    let (next, pending) = requests.insert().unwrap();
+    drop(pending);
+    assert!(!requests.release(id));
+    assert_eq!(requests.held(), 1);
+    assert!(requests.release(next));
+
     // One that is answered, and not taken yet, is not held.
     let (id, pending) = requests.insert().unwrap();
     requests.complete(id, ledger.payload(1)).unwrap();
@@ -193,22 +200,27 @@ fn a_report_may_use_the_map<M: Requests>() {
 }
 
 fn a_report_may_drop_the_map<M: Requests>() {
-    let place = Arc::new(Mutex::new(None::<M>));
-    let policy = {
-        let place = Arc::clone(&place);
-        Policy::hold_reporting(1, move |_held| drop(place.lock().unwrap().take()))
-    };
-    let (other, pending) = {
+    for alone in [false, true] {
+        let place = Arc::new(Mutex::new(None::<M>));
+        let policy = {
+            let place = Arc::clone(&place);
+            Policy::hold_reporting(1, move |_held| {
+                let witness = Arc::clone(&place);
+                let before = Arc::strong_count(&witness);
+                let requests = place.lock().unwrap().take();
+                drop(requests);
+                assert_eq!(Arc::strong_count(&witness), before, "it still runs");
+            })
+        };
         let requests = M::make(4, policy);
-        let (_, other) = requests.insert().unwrap();
+        let other = (!alone).then(|| requests.insert().unwrap().1);
         let (_, pending) = requests.insert().unwrap();
         *place.lock().unwrap() = Some(requests);
-        (other, pending)
-    };
-    drop(pending);
-    assert!(place.lock().unwrap().is_none());
-    assert!(other.wait().is_err());
-    assert_eq!(Arc::strong_count(&place), 1, "the report is gone");
+        drop(pending);
+        assert!(place.lock().unwrap().is_none());
+        assert!(other.is_none_or(|other| other.wait().is_err()));
+        assert_eq!(Arc::strong_count(&place), 1, "the report is gone");
+    }
 }
 
 fn a_report_may_panic<M: Requests>() {

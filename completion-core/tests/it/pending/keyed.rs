@@ -1,6 +1,6 @@
 //! Ids that the caller chooses: duplicates, and numbers that come again.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
 use completion_core::{
     CompletionError, InsertError, KeyedPendingMap, Pending, Policy, Rejection, RequestId,
@@ -132,17 +132,31 @@ fn sources_and_ids_change_partners() {
     map.complete(3, 30).unwrap();
     assert_eq!(one.try_take(), Some(Ok(10)));
     assert_eq!(three.try_take(), Some(Ok(30)));
+
+    // A number that went on to another source, when its first one serves again.
+    let map = Map::new(2, Policy::revoke_now());
+    let mut first = map.insert(1).unwrap();
+    map.complete(1, 1).unwrap();
+    let mut second = map.insert(1).unwrap();
+    assert_eq!(first.try_take(), Some(Ok(1)));
+    let _other = map.insert(2).unwrap();
+    assert!(map.contains(1));
+    map.complete(1, 2).unwrap();
+    assert_eq!(second.try_take(), Some(Ok(2)));
 }
 
 /// However many different ids come by, the table needs the memory of its beginning.
 #[test]
 fn the_table_does_not_grow() {
-    let map = Map::<u64>::new(64, Policy::revoke_now());
-    let mut window = std::collections::VecDeque::with_capacity(64);
+    // A hash table of so many entries is full to the brim, if no more were asked for.
+    let map = Map::<u64>::new(56, Policy::revoke_now());
+    let mut window = VecDeque::with_capacity(56);
     // Half of the versions, so that enough sources are left.
-    let rounds = widths::token_rounds(scaled(200_000, 1_000) as u64, 64) / 2;
+    let rounds = widths::token_rounds(scaled(200_000, 1_000) as u64, 56) / 2;
     let (calls, ()) = allocations(|| {
-        for id in 0..rounds {
+        window.extend((0..56).map(|id| map.insert(u64::MAX - id).unwrap()));
+        window.clear();
+        for id in 56..rounds {
             if window.len() == 20 {
                 window.pop_front();
             }

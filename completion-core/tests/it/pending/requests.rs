@@ -23,6 +23,7 @@ for_each_map! {
     a_reply_may_come_before_the_first_poll
     a_reply_may_come_before_sending_has_returned
     each_request_ends_once
+    a_late_reply_does_not_reach_the_next_request
     a_full_map_says_so
     inserting_waits_for_room
     nothing_is_allocated_per_request
@@ -176,6 +177,23 @@ fn each_request_ends_once<M: Requests>() {
     assert!(matches!(outcome, Err(CompletionError::Cancelled)));
     losing(id);
     assert_eq!((requests.len(), ledger.live()), (0, 0));
+}
+
+/// AprilNEA/OpenLogi#1286: an id that was freed early, and given to the next caller. Here the next request
+/// has the same source, and another id.
+fn a_late_reply_does_not_reach_the_next_request<M: Requests>() {
+    let ledger = Ledger::new();
+    let requests = M::make(1, Policy::revoke_now());
+    let (first, pending) = requests.insert().unwrap();
+    drop(pending);
+    let (second, mut pending) = requests.insert().unwrap();
+    let late = requests.complete(first, ledger.payload(1)).unwrap_err();
+    assert_eq!(late.reason(), Rejection::Stale);
+    assert!(requests.fail(first, ledger.payload(1)).is_err());
+    assert!(requests.cancel(first).is_err());
+    assert!(pending.try_take().is_none());
+    requests.complete(second, ledger.payload(2)).unwrap();
+    assert_eq!(pending.try_take().unwrap().unwrap().tag(), 2);
 }
 
 fn a_full_map_says_so<M: Requests>() {
