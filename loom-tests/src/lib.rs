@@ -23,6 +23,8 @@ mod error;
 mod home;
 #[path = "../../completion-core/src/oneshot/mod.rs"]
 pub mod oneshot;
+#[path = "../../completion-core/src/pending/mod.rs"]
+mod pending;
 #[path = "../../completion-core/src/pool/mod.rs"]
 mod pool;
 #[path = "../../completion-core/src/round.rs"]
@@ -49,6 +51,9 @@ pub use completer::Completer;
 pub use completion::Completion;
 pub use deadline::{DeadlineError, WithDeadline};
 pub use error::{BeginError, CompletionError, NoToken, Rejected, Rejection, RentError};
+pub use pending::{
+    Insert, InsertError, KeyedInsert, KeyedPendingMap, Pending, PendingMap, Policy, RequestId,
+};
 pub use pool::{Pool, PoolStats, Rent, ShrinkError};
 pub use round::Round;
 pub use source::CompletionSource;

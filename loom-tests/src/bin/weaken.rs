@@ -100,6 +100,30 @@ const WEAKENINGS: &[Weakening] = weakenings! {
         "handles.fetch_sub(1, " .. "Ordering::AcqRel" => "Ordering::Release";
     "last_return_frees_the_pool::pool_drop_and_last_returns", "shard.rs", "the closing is not noticed":
         "fn put(" .. "word.cast_signed() < 0" => "false";
+
+    // Pending maps.
+    "pending::insert_and_fail_all::insert_and_fail_all", "shard.rs", "a rent does not see that the pool is closed":
+        "fn take(" .. "free & CLOSED != 0" => "false";
+    "pending::insert_and_fail_all::insert_by_key_and_fail_all", "round.rs", "closing ends nothing":
+        "fn shut(" .. "word.is_pending()" => "false";
+    "pending::insert_and_fail_all::insert_held_and_fail_all", "state.rs", "a round that was closed is held for its token":
+        "fn shared(" .. "held && self.is_pending()" => "held";
+    "pending::insert_and_fail_all::insert_that_waits_and_fail_all", "pool/closing.rs", "who waits is handed a source after the rounds were ended":
+        "let sweep = " .. "Sweep(out);" => "Sweep(out).run(); let sweep = Sweep(core::iter::empty::<SlotRef<T, E>>());";
+    "pending::complete_and_drop::complete_and_drop_revoked", "round.rs", "nobody releases after the last leaves":
+        "fn leave(" .. "word.is_alone(bit)" => "false";
+    "pending::complete_and_drop::complete_and_drop_held", "round.rs", "a consumer leaves a held round without reporting it":
+        "fn drop_consumer(" .. "word.is_kept()" => "word.is_watched()";
+    "pending::complete_and_drop::complete_and_release", "round.rs", "who is refused counts as well":
+        "fn let_go(" .. "Err(actual) => word = actual" => "Err(actual) => { self.holding().unwrap().one_less(); word = actual }";
+    "pending::complete_and_drop::map_drop_and_drop_held", "round.rs", "closing lets go of nothing":
+        "fn shut(" .. "word.is_held()" => "false";
+    "pending::id_reuse::late_reply_and_next_request", "state.rs", "versions stand still":
+        "fn next_round(" .. "VERSION_ONE" => "0";
+    "pending::id_reuse::late_reply_and_next_request_of_the_number", "pool/holding.rs", "a held id is not taken":
+        "fn is_taken(" .. " || word.is_held()" => "";
+    "pending::id_reuse::two_requests_of_one_number", "pending/keyed.rs", "the table is locked to look, and again to enter":
+        "fn enter(" .. "if self.pool().is_taken(table.token(id)) {" => "let taken = self.pool().is_taken(table.token(id)); drop(table); let mut table = self.table.lock(); if taken {";
 };
 
 fn main() -> ExitCode {

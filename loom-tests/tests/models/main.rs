@@ -9,6 +9,7 @@ mod complete_and_drop;
 mod complete_and_first_poll;
 mod complete_and_new_waker;
 mod last_return_frees_the_pool;
+mod pending;
 mod share_and_drop;
 mod tail_of_complete_and_next_round;
 mod tokens_and_cancel;
