@@ -119,7 +119,7 @@ const WEAKENINGS: &[Weakening] = weakenings! {
     "pending::complete_and_drop::map_drop_and_drop_held", "round.rs", "closing lets go of nothing":
         "fn shut(" .. "word.is_held()" => "false";
     "pending::id_reuse::late_reply_and_next_request", "state.rs", "versions stand still":
-        "fn next_round(" .. "VERSION_ONE" => "0";
+        "fn next_round(" .. "version + VERSION_ONE" => "version";
     "pending::id_reuse::late_reply_and_next_request_of_the_number", "pool/holding.rs", "a held id is not taken":
         "fn is_taken(" .. " || word.is_held()" => "";
     "pending::id_reuse::two_requests_of_one_number", "pending/keyed.rs", "the table is locked to look, and again to enter":
