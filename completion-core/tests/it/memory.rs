@@ -22,9 +22,12 @@ thread_local! {
     static CALLS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// What three sources of [`Large`] take, which are aligned to cache lines; nothing else in this binary
+/// So many that each shard of a pool has two.
+const SOURCES: usize = 16;
+
+/// What so many sources of [`Large`] take, which are aligned to cache lines; nothing else in this binary
 /// has that size and alignment.
-const WATCHED: Range<usize> = 3 * size_of::<Large>()..3 * size_of::<Large>() + 1_000;
+const WATCHED: Range<usize> = SOURCES * size_of::<Large>()..SOURCES * (size_of::<Large>() + 256);
 static WATCHED_LIVE: AtomicIsize = AtomicIsize::new(0);
 
 type Large = [u8; 44_444];
@@ -202,7 +205,7 @@ fn a_boxed_channel_allocates_once_and_a_pooled_one_never() {
 fn a_pool_is_freed_exactly_when_nobody_can_reach_it() {
     type LargePool = Pool<Large, ()>;
     let live = || WATCHED_LIVE.load(Ordering::SeqCst);
-    let pool = || LargePool::with_capacity(3);
+    let pool = || LargePool::with_capacity(SOURCES as u16);
     assert_eq!(live(), 0);
 
     let twin = {
@@ -233,6 +236,21 @@ fn a_pool_is_freed_exactly_when_nobody_can_reach_it() {
         assert_eq!(live(), 0, "the last handle of the last round");
     }
 
+    // Any number out of each shard when the last handle goes, in any order.
+    for out in 1..=SOURCES {
+        for from_the_end in [false, true] {
+            let pool = pool();
+            let mut rounds: Vec<_> = (0..out).map(|_| pool.try_rent().unwrap()).collect();
+            drop(pool);
+            while !rounds.is_empty() {
+                assert_eq!(live(), 1, "{} of {out} rounds are out", rounds.len());
+                let next = if from_the_end { rounds.len() - 1 } else { 0 };
+                drop(rounds.swap_remove(next));
+            }
+            assert_eq!(live(), 0, "all of {out} rounds are home");
+        }
+    }
+
     let pool_of_shared_round = pool();
     let (completer, mut completion) = pool_of_shared_round.rent();
     let _token = completer.into_token().unwrap();
@@ -243,9 +261,9 @@ fn a_pool_is_freed_exactly_when_nobody_can_reach_it() {
     assert_eq!(live(), 0, "a token keeps nothing");
 
     // Retired sources never come home, and are not waited for. Where versions are wide, none is.
-    for retired in 1..=3 {
+    for retired in 1..=SOURCES {
         let pool = pool();
-        let kept: Vec<_> = (retired..3).map(|_| pool.rent()).collect();
+        let kept: Vec<_> = (retired..SOURCES).map(|_| pool.rent()).collect();
         while let Ok((completer, completion)) = pool.try_rent() {
             let _ = completer.into_token();
             drop(completion);
@@ -254,7 +272,7 @@ fn a_pool_is_freed_exactly_when_nobody_can_reach_it() {
             }
         }
         if widths::WEARS_OUT {
-            assert_eq!(pool.stats().capacity, 3 - retired);
+            assert_eq!(pool.stats().capacity, SOURCES - retired);
         }
         drop(pool);
         assert_eq!(live(), isize::from(!kept.is_empty()));
