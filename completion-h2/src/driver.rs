@@ -7,9 +7,9 @@
 //! 1. take in submissions, let go of cancelled ones ([`intake`]), reset cancelled streams;
 //! 2. look at the alarm ([`alarm`]), and fail what is overdue;
 //! 3. hand a SETTINGS change to h2 ([`ack`]);
-//! 4. open streams for as many waiting requests as the peer's limit permits;
-//! 5. poll h2's connection, and see what the tap saw;
-//! 6. look at the streams whose bit is set ([`streams`]): deliver responses, pump request bodies ([`upload`]).
+//! 4. look at the streams whose bit is set ([`streams`]): deliver responses, pump request bodies ([`upload`]);
+//! 5. open streams for as many waiting requests as the peer's limit permits;
+//! 6. poll h2's connection, see what the tap saw, and do 4 and 5 for what that brought.
 //!
 //! It sleeps when a pass leaves nothing to do, and yields to the executor when there is still something after
 //! [`PASSES`]. Submissions taken, streams opened and frames pumped in one pass are bounded too. h2's connection reads for
@@ -51,7 +51,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::client::SettingsAck;
 use crate::client::builder::Options;
 use crate::error::{BoxError, Error};
-use crate::link::{ConnectionWaker, Link, MAX_STREAMS};
+use crate::link::{ConnectionWaker, Events, Link, MAX_STREAMS};
 use crate::queue::Acks;
 use crate::salvage::{Salvage, SalvageHandle};
 use crate::tap::{Tap, TapHandle};
@@ -239,19 +239,26 @@ where
         if events.settings() {
             self.hand_settings();
         }
+        // First those that ended: the next ones get their places.
+        self.look(events);
         self.admit();
         if events.connection() || self.link.take_connection() {
             self.poll_connection();
         }
-        for index in self.link.ready(events | self.link.take_streams()) {
-            self.streams.look(index);
-        }
+        self.look(self.link.take_streams());
         // For the permits that came back.
         self.admit();
         self.say_goodbye();
         // It may have been armed in this pass; then its sleep does not know us yet.
         while let Some(now) = self.intake.alarm.poll(false) {
             self.expire(now);
+        }
+    }
+
+    /// Sees what has become of the streams that want to be looked at.
+    fn look(&mut self, events: Events) {
+        for index in self.link.ready(events) {
+            self.streams.look(index);
         }
     }
 

@@ -3,6 +3,8 @@
 //! The first frame is asked for only when there is room for a byte of it, so a body is untouched, and its request can be
 //! sent again, until the peer's window is open. Later frames are asked for ahead and held until there is room: the end
 //! and trailers need none (RFC 9113, section 6.9.1), and a peer that gives back its window only at the end must see it.
+//! Room is reserved for as much as there is to send: h2 would fill a smaller reservation with a smaller frame. A body that
+//! has nothing yet holds none, because the connection's window is everybody's.
 //! What h2 buffers of a stream is bounded by one frame of its body. A body that ends with its last data frame ends the
 //! stream in that frame.
 
@@ -17,6 +19,10 @@ use crate::error::{BoxError, Error, ErrorKind};
 
 /// Frames pumped for one stream before others get their turn.
 const FRAMES: usize = 16;
+/// Room reserved at most for a frame of which only the body's size hint is known.
+const AHEAD: usize = 1 << 14;
+/// The largest flow-control window (RFC 9113, section 6.9.1): to reserve more is of no use.
+const MAX_WINDOW: usize = i32::MAX as usize;
 
 /// What h2 sends: a piece of a body, or the empty end of a body that did not know its end before.
 pub(crate) enum Piece<D> {
@@ -95,6 +101,18 @@ where
     B: Body + Unpin,
     B::Error: Into<BoxError>,
 {
+    /// How much room the next step needs; `None` if it needs none.
+    fn wanted(&self) -> Option<usize> {
+        match &self.held {
+            Some((data, _)) => Some(data.remaining()),
+            None if self.touched => None,
+            None => {
+                let least = usize::try_from(self.body.size_hint().lower());
+                Some(least.unwrap_or(AHEAD).min(AHEAD))
+            }
+        }
+    }
+
     pub(crate) fn pump(
         &mut self,
         send: &mut SendStream<Piece<B::Data>>,
@@ -105,8 +123,8 @@ where
             return Pumped::Done;
         }
         for _ in 0..FRAMES {
-            if self.held.is_some() || !self.touched {
-                match poll_room(send, cx) {
+            if let Some(size) = self.wanted() {
+                match poll_room(send, size, cx) {
                     Poll::Ready(true) => {}
                     Poll::Ready(false) => return Pumped::Done,
                     Poll::Pending => return Pumped::Waiting,
@@ -117,7 +135,10 @@ where
             } else {
                 let frame = match Pin::new(&mut self.body).poll_frame(cx) {
                     Poll::Ready(frame) => frame,
-                    Poll::Pending => return Pumped::Waiting,
+                    Poll::Pending => {
+                        send.reserve_capacity(0);
+                        return Pumped::Waiting;
+                    }
                 };
                 self.touched = true;
                 match frame.map(|frame| frame.map(Frame::into_data)) {
@@ -163,9 +184,13 @@ fn end_of(sent: Result<(), h2::Error>) -> Pumped {
     }
 }
 
-/// Waits for room in the windows. `false` means that the peer wants no more.
-fn poll_room<D: Buf>(send: &mut SendStream<Piece<D>>, cx: &mut Context<'_>) -> Poll<bool> {
-    send.reserve_capacity(1);
+/// Waits for room in the windows, for `size` bytes or less. `false` means that the peer wants no more.
+fn poll_room<D: Buf>(
+    send: &mut SendStream<Piece<D>>,
+    size: usize,
+    cx: &mut Context<'_>,
+) -> Poll<bool> {
+    send.reserve_capacity(size.clamp(1, MAX_WINDOW));
     while send.capacity() == 0 {
         match send.poll_capacity(cx) {
             // This says "it has changed"; only `capacity` says to what.

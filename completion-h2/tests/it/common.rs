@@ -8,12 +8,13 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use completion_h2::client::{Builder, Client, Driver, ResponseBody, SettingsAck};
-use completion_h2::{Error, ErrorKind};
+use completion_h2::{Error, ErrorKind, Timer};
 use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::support::{Peer, within};
@@ -113,7 +114,11 @@ pub(crate) async fn connect<T: Send + 'static>(peer: &Peer<T>) -> Fixture {
     connect_with(peer, Builder::new()).await
 }
 
-pub(crate) async fn connect_with<T: Send + 'static>(peer: &Peer<T>, builder: Builder) -> Fixture {
+pub(crate) async fn connect_with<T, C>(peer: &Peer<T>, builder: Builder<C>) -> Fixture
+where
+    T: Send + 'static,
+    C: Timer,
+{
     let (client, mut driver) = undriven(peer, builder).await;
     let ack = driver.settings_ack().expect("the first time");
     assert!(driver.settings_ack().is_none());
@@ -124,10 +129,14 @@ pub(crate) async fn connect_with<T: Send + 'static>(peer: &Peer<T>, builder: Bui
     }
 }
 
-pub(crate) async fn undriven<T: Send + 'static>(
+pub(crate) async fn undriven<T, C>(
     peer: &Peer<T>,
-    builder: Builder,
-) -> (Client<AnyBody>, Driver<TcpStream, AnyBody>) {
+    builder: Builder<C>,
+) -> (Client<AnyBody>, Driver<TcpStream, AnyBody, C>)
+where
+    T: Send + 'static,
+    C: Timer,
+{
     let io = dial(peer).await;
     within("the handshake", builder.handshake(io))
         .await
@@ -197,6 +206,40 @@ pub(crate) fn chain(error: &Error) -> String {
         source = error.source();
     }
     text
+}
+
+/// By which a peer's script tells the test how far it is, or the test the script: the rendezvous of the two threads.
+pub(crate) fn signal() -> (Tell, Told) {
+    let (tell, told) = mpsc::unbounded_channel();
+    (Tell(tell), Told(told))
+}
+
+pub(crate) struct Tell(mpsc::UnboundedSender<()>);
+
+impl Tell {
+    pub(crate) fn now(&self) {
+        // The other side may have panicked; its own message is the better one.
+        let _ = self.0.send(());
+    }
+}
+
+pub(crate) struct Told(mpsc::UnboundedReceiver<()>);
+
+impl Told {
+    /// Waits for the next [`Tell::now`]. What the client's driver did to make the script come this far is done by then, if
+    /// the test's runtime has one thread: its poll ends before the test goes on.
+    #[track_caller]
+    pub(crate) fn wait(&mut self) -> impl Future<Output = ()> {
+        let told = within("a signal", self.0.recv());
+        async { told.await.expect("the other side goes on") }
+    }
+}
+
+/// Lets all other tasks of the test's runtime run until they have nothing to do.
+pub(crate) async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Polls a future once, and asserts that it is not ready.

@@ -4,9 +4,11 @@ use bytes::Bytes;
 use completion_h2::client::Builder;
 use completion_h2::{ErrorKind, Reason};
 use http::HeaderMap;
+use http_body_util::BodyExt;
 
 use crate::common::{
-    AnyBody, Step, chain, connect, connect_with, fails, full, get, post, read_all, steps,
+    AnyBody, Step, chain, connect, connect_with, fails, full, get, pending, post, read_all, signal,
+    steps,
 };
 use crate::support::{Frame, Peer, code, kind, setting, within};
 
@@ -330,10 +332,13 @@ async fn a_response_body_dropped_early_stops_the_upload() {
 
 #[tokio::test]
 async fn a_response_that_ended_may_be_dropped_unread_and_the_upload_goes_on() {
-    let peer = Peer::start(async |mut conn| {
+    let (tell, mut ended) = signal();
+    let peer = Peer::start(async move |mut conn| {
         conn.handshake(&[(setting::INITIAL_WINDOW_SIZE, 10)]).await;
         let request = conn.next_request().await;
         conn.respond(request.stream, 200, b"early").await;
+        conn.ping().await;
+        tell.now();
         let first = conn.wait("DATA", |frame| frame.kind == kind::DATA).await;
         // By then it is dropped.
         let next = conn.next_request().await;
@@ -351,9 +356,107 @@ async fn a_response_that_ended_may_be_dropped_unread_and_the_upload_goes_on() {
     let pieces = (0..50).map(|_| Step::Data(vec![1; 1000].into()));
     let response = it.send(post("/", steps(pieces))).await.unwrap();
     // The end of the response is read by the driver, not by us.
-    tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+    ended.wait().await;
     drop(response);
     it.send(get("/next")).await.unwrap();
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+/// h2 sends as much as has been reserved: one byte, if one byte was.
+#[tokio::test]
+async fn uploads_that_share_a_window_are_not_sent_in_crumbs() {
+    const SIZE: usize = 50_000;
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        let mut requests = Vec::new();
+        for _ in 0..4 {
+            requests.push(conn.next_request().await.stream);
+        }
+        let (mut left, mut window) = (4 * SIZE, 65_535);
+        while left > 0 {
+            let frame = conn.wait("DATA", |frame| frame.kind == kind::DATA).await;
+            let size = frame.payload.len();
+            assert!(size > 100, "a crumb of {size} bytes");
+            left -= size;
+            window -= size;
+            if window == 0 && left > 0 {
+                conn.send(Frame::window_update(0, 30_000)).await;
+                window += 30_000;
+            }
+        }
+        for stream in requests {
+            conn.respond(stream, 200, b"").await;
+        }
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    let uploads: Vec<_> = (0..4)
+        .map(|_| it.client.request(post("/", full(vec![7; SIZE]))))
+        .collect();
+    for upload in uploads {
+        within("a response", upload).await.unwrap();
+    }
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
+/// The connection's window is everybody's. None of it is held by a body that has nothing yet, however large it says it
+/// will be, by one that has nothing more (hyper#4003), or by a request that waits for a stream (h2#853, #860, #863).
+#[tokio::test]
+async fn who_has_nothing_to_send_holds_no_window() {
+    /// Says that it is large, gives a byte or nothing, and then nothing.
+    struct Idle(Option<Bytes>);
+    impl http_body::Body for Idle {
+        type Data = Bytes;
+        type Error = crate::common::BoxError;
+        fn poll_frame(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+            match self.0.take() {
+                Some(data) => std::task::Poll::Ready(Some(Ok(http_body::Frame::data(data)))),
+                None => std::task::Poll::Pending,
+            }
+        }
+        fn size_hint(&self) -> http_body::SizeHint {
+            http_body::SizeHint::with_exact(1 << 20)
+        }
+    }
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 3)])
+            .await;
+        let [_, begun, busy] = [
+            conn.next_request().await.stream,
+            conn.next_request().await.stream,
+            conn.next_request().await.stream,
+        ];
+        let mut received = 0;
+        while received < 65_535 {
+            let frame = conn.wait("DATA", |frame| frame.kind == kind::DATA).await;
+            assert!(frame.stream == busy || (frame.stream, frame.payload.len()) == (begun, 1));
+            received += frame.payload.len();
+        }
+        conn.respond(busy, 200, b"").await;
+        let last = conn.next_request().await;
+        conn.send(Frame::window_update(0, 70_000)).await;
+        conn.body(last.stream).await;
+        conn.respond(last.stream, 200, b"").await;
+        conn.expect_eof().await;
+    });
+    let mut it = connect(&peer).await;
+    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let mut idle = it.client.request(post("/1", Idle(None).boxed()));
+    let mut begun = it
+        .client
+        .request(post("/2", Idle(Some("x".into())).boxed()));
+    pending(&mut idle).await;
+    pending(&mut begun).await;
+    let busy = it.client.request(post("/3", full(vec![7; 65_534])));
+    let last = it.client.request(post("/4", full(vec![7; 65_535])));
+    within("a response", busy).await.unwrap();
+    within("a response", last).await.unwrap();
+    drop((idle, begun));
     it.close().await.unwrap();
     peer.finish().await;
 }

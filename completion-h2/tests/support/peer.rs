@@ -379,14 +379,19 @@ impl Conn {
     /// All frames that the client wrote up to now and no helper took: it makes sure by two PINGs one after the other, the
     /// first of which the client may answer before what it has in its queues. Proves that something was *not* sent.
     pub(crate) async fn barrier(&mut self) -> Vec<Frame> {
-        for opaque in [*b"barrier1", *b"barrier2"] {
-            self.send(Frame::ping(opaque, false)).await;
-            self.wait("PING ACK", |frame| {
-                frame.kind == kind::PING && frame.has(flag::ACK) && frame.payload == opaque
-            })
-            .await;
-        }
+        self.ping().await;
+        self.ping().await;
         self.backlog.drain(..).collect()
+    }
+
+    /// Makes sure that the client has read what was sent.
+    pub(crate) async fn ping(&mut self) {
+        let opaque = *b"read it?";
+        self.send(Frame::ping(opaque, false)).await;
+        self.wait("PING ACK", |frame| {
+            frame.kind == kind::PING && frame.has(flag::ACK) && frame.payload == opaque
+        })
+        .await;
     }
 
     // ----- ending -----
