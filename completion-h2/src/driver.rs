@@ -263,6 +263,11 @@ where
     }
 
     fn expire(&mut self, now: Instant) {
+        // What has arrived wins, also if we come late to both.
+        self.poll_connection();
+        if self.result.is_some() {
+            return;
+        }
         if let Some(closing) = &self.closing {
             if closing.until.is_none_or(|until| until <= now) {
                 self.connection = None;

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use completion_h2::client::{Builder, ResponseBody};
-use completion_h2::{Error, ErrorKind, Reason};
+use completion_h2::{Error, ErrorKind, Reason, Timer};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 
-use crate::common::{Fixture, chain, connect, connect_with, fails, get, read};
+use crate::clock::Clock;
+use crate::common::{Fixture, chain, connect, connect_with, fails, get, read, settle};
 use crate::support::{Conn, Frame, Peer, code, kind, setting, within};
+
+const SHORT: Duration = Duration::from_millis(100);
 
 /// Waits for the first data of a body.
 async fn first_data(body: &mut ResponseBody) -> Bytes {
@@ -43,10 +46,11 @@ async fn begin<T: Send + 'static>(peer: &Peer<T>) -> (Fixture, ResponseBody) {
     begin_with(peer, Builder::new()).await
 }
 
-async fn begin_with<T: Send + 'static>(
-    peer: &Peer<T>,
-    builder: Builder,
-) -> (Fixture, ResponseBody) {
+async fn begin_with<T, C>(peer: &Peer<T>, builder: Builder<C>) -> (Fixture, ResponseBody)
+where
+    T: Send + 'static,
+    C: Timer,
+{
     let it = connect_with(peer, builder).await;
     let mut body = it.send(get("/")).await.unwrap().into_body();
     assert_eq!(first_data(&mut body).await, "begun");
@@ -287,10 +291,11 @@ async fn the_deadline_cuts_a_body_off_and_frees_its_permit() {
         assert_eq!(conn.expect_rst(stream).await, code::CANCEL);
         conn.expect_eof().await;
     });
-    let builder = Builder::new().timeout(Duration::from_millis(200));
-    let (it, body) = begin_with(&peer, builder).await;
+    let clock = Clock::new();
+    let (it, body) = begin_with(&peer, clock.builder().timeout(SHORT)).await;
     // Also without anybody reading: the driver keeps the time.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    clock.advance(SHORT);
+    settle().await;
     assert_eq!(cut_off(body).await.kind(), ErrorKind::Timeout);
     it.close().await.unwrap();
     peer.finish().await;
@@ -302,9 +307,12 @@ async fn the_deadline_wakes_who_waits_for_data() {
         assert_eq!(conn.expect_rst(stream).await, code::CANCEL);
         conn.expect_eof().await;
     });
-    let builder = Builder::new().timeout(Duration::from_millis(100));
-    let (it, body) = begin_with(&peer, builder).await;
-    assert_eq!(cut_off(body).await.kind(), ErrorKind::Timeout);
+    let clock = Clock::new();
+    let (it, body) = begin_with(&peer, clock.builder().timeout(SHORT)).await;
+    let reading = tokio::spawn(cut_off(body));
+    settle().await;
+    clock.advance(SHORT);
+    assert_eq!(reading.await.unwrap().kind(), ErrorKind::Timeout);
     it.close().await.unwrap();
     peer.finish().await;
 }

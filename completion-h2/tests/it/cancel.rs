@@ -4,7 +4,7 @@ use completion_h2::ErrorKind;
 use completion_h2::client::Builder;
 
 use crate::common::{
-    Step, connect, connect_with, fails, full, get, idle, pending, post, read, steps,
+    Step, connect, connect_with, fails, full, get, idle, pending, post, read, signal, steps,
 };
 use crate::support::{Frame, Peer, code, kind, setting, within};
 
@@ -62,10 +62,12 @@ async fn a_request_dropped_before_the_driver_saw_it_is_never_sent() {
 
 #[tokio::test]
 async fn a_request_on_the_way_that_is_dropped_is_reset() {
-    let peer = Peer::start(async |mut conn| {
+    let (tell, mut sent) = signal();
+    let peer = Peer::start(async move |mut conn| {
         conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
             .await;
         let request = conn.next_request().await;
+        tell.now();
         assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
         // Too late, and no harm.
         conn.respond(request.stream, 200, b"late").await;
@@ -77,10 +79,7 @@ async fn a_request_on_the_way_that_is_dropped_is_reset() {
     within("the acknowledgment", &mut it.ack).await.unwrap();
     let mut request = it.client.request(get("/"));
     pending(&mut request).await;
-    while it.client.pool_stats().in_use == 0 {
-        tokio::task::yield_now().await;
-    }
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    sent.wait().await;
     drop(request);
     let response = it.send(get("/next")).await.unwrap();
     assert_eq!(read(response).await.unwrap(), b"in time");
@@ -91,11 +90,13 @@ async fn a_request_on_the_way_that_is_dropped_is_reset() {
 /// h2#880, #881, #896: with a closed window and data in the buffer.
 #[tokio::test]
 async fn an_upload_that_waits_for_the_window_is_reset_when_dropped() {
-    let peer = Peer::start(async |mut conn| {
+    let (tell, mut blocked) = signal();
+    let peer = Peer::start(async move |mut conn| {
         conn.handshake(&[(setting::INITIAL_WINDOW_SIZE, 5)]).await;
         let request = conn.next_request().await;
         conn.wait("DATA", |frame| frame.kind == kind::DATA).await;
         conn.barrier().await;
+        tell.now();
         assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
         let next = conn.next_request().await;
         conn.respond(next.stream, 200, b"").await;
@@ -105,7 +106,7 @@ async fn an_upload_that_waits_for_the_window_is_reset_when_dropped() {
     within("the acknowledgment", &mut it.ack).await.unwrap();
     let mut request = it.client.request(post("/", full(vec![0; 10_000])));
     pending(&mut request).await;
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    blocked.wait().await;
     drop(request);
     it.send(get("/next")).await.unwrap();
     it.close().await.unwrap();
@@ -114,9 +115,11 @@ async fn an_upload_that_waits_for_the_window_is_reset_when_dropped() {
 
 #[tokio::test]
 async fn an_upload_that_waits_for_its_body_is_reset_when_dropped() {
-    let peer = Peer::start(async |mut conn| {
+    let (tell, mut sent) = signal();
+    let peer = Peer::start(async move |mut conn| {
         conn.handshake(&[]).await;
         let request = conn.next_request().await;
+        tell.now();
         assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
         conn.expect_eof().await;
     });
@@ -124,7 +127,7 @@ async fn an_upload_that_waits_for_its_body_is_reset_when_dropped() {
     let body = steps([Step::Data("x".into()), Step::Hang]);
     let mut request = it.client.request(post("/", body));
     pending(&mut request).await;
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    sent.wait().await;
     drop(request);
     it.close().await.unwrap();
     peer.finish().await;
@@ -133,10 +136,12 @@ async fn an_upload_that_waits_for_its_body_is_reset_when_dropped() {
 /// h2#856, hyper#4021: the budget is counted, and said, before anybody's patience is over.
 #[tokio::test]
 async fn a_storm_of_cancels_spends_the_reset_budget() {
-    let peer = Peer::start(async |mut conn| {
+    let (tell, mut sent) = signal();
+    let peer = Peer::start(async move |mut conn| {
         conn.handshake(&[]).await;
         for _ in 0..10 {
             let request = conn.next_request().await;
+            tell.now();
             assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
             conn.send(Frame::ping(*b"next-one", false)).await;
         }
@@ -147,9 +152,8 @@ async fn a_storm_of_cancels_spends_the_reset_budget() {
     let it = connect_with(&peer, Builder::new().reset_budget(10)).await;
     for n in 0..10 {
         assert!(!it.client.is_unusable(), "after {n}");
-        let mut request = it.client.request(get("/"));
-        pending(&mut request).await;
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        let request = it.client.request(get("/"));
+        sent.wait().await;
         drop(request);
         idle(&it.client).await;
     }
@@ -162,10 +166,13 @@ async fn a_storm_of_cancels_spends_the_reset_budget() {
 
 #[tokio::test]
 async fn a_response_that_nobody_waits_for_any_more_is_let_go() {
-    let peer = Peer::start(async |mut conn| {
+    let (tell, mut arrived) = signal();
+    let peer = Peer::start(async move |mut conn| {
         conn.handshake(&[]).await;
         let request = conn.next_request().await;
         conn.respond_headers(request.stream, 200, &[], false).await;
+        conn.ping().await;
+        tell.now();
         assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
         conn.expect_eof().await;
     });
@@ -173,7 +180,7 @@ async fn a_response_that_nobody_waits_for_any_more_is_let_go() {
     // Polled once, so that its outcome comes while it lies around.
     let mut request = it.client.request(get("/"));
     pending(&mut request).await;
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    arrived.wait().await;
     drop(request);
     it.close().await.unwrap();
     peer.finish().await;
@@ -202,8 +209,8 @@ async fn many_cancels_at_random_leave_nothing_behind() {
             futures.push(it.client.request(get("/")));
         }
         random = random.wrapping_mul(6364136223846793005).wrapping_add(1);
-        for _ in 0..random >> 62 {
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        for _ in 0..random >> 60 {
+            tokio::task::yield_now().await;
         }
         for mut future in futures {
             let polled = std::future::poll_fn(|cx| {

@@ -1,7 +1,9 @@
 //! The connector: one connection, replaced in time, and what is sent again.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use completion_h2::client::{Builder, Connector, RequestTimeout};
@@ -9,8 +11,13 @@ use completion_h2::{Error, ErrorKind};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use crate::common::{AnyBody, Outcome, Step, chain, fails, full, get, pending, post, read, steps};
+use crate::clock::Clock;
+use crate::common::{
+    AnyBody, Outcome, Step, chain, fails, full, get, pending, post, read, settle, signal, steps,
+};
 use crate::support::{Conn, Door, Frame, Peer, code, kind, setting, within};
+
+const SHORT: Duration = Duration::from_millis(100);
 
 fn connector<T: Send + 'static>(peer: &Peer<T>, builder: Builder) -> Connector<AnyBody> {
     let addr = peer.addr();
@@ -72,7 +79,8 @@ async fn one_connection_is_made_at_the_first_request_and_used_for_all() {
 
 #[tokio::test]
 async fn a_goaway_replaces_the_connection_and_what_was_not_processed_is_sent_again() {
-    let peer = Peer::start_many(async |mut door: Door| {
+    let (tell, mut sent_again) = signal();
+    let peer = Peer::start_many(async move |mut door: Door| {
         let mut old = door.accept().await;
         old.handshake(&[]).await;
         let first = old.next_request().await;
@@ -83,6 +91,7 @@ async fn a_goaway_replaces_the_connection_and_what_was_not_processed_is_sent_aga
         new.handshake(&[]).await;
         let again = new.next_request().await;
         assert_eq!(again.fields, second.fields);
+        tell.now();
         let (body, _) = new.body(again.stream).await;
         assert_eq!(body, b"the body");
         new.respond(again.stream, 200, b"new").await;
@@ -91,13 +100,15 @@ async fn a_goaway_replaces_the_connection_and_what_was_not_processed_is_sent_aga
         old.expect_eof().await;
         new.expect_eof().await;
     });
-    // No window, so the body stays untouched.
     let connector = connector(&peer, Builder::new());
     let first = connector.request(get("/1"));
-    let mut request = post("/2", Delayed::body());
+    let (give, body) = Delayed::body();
+    let mut request = post("/2", body);
     request.headers_mut().insert("x-kept", "1".parse().unwrap());
-    let second = connector.request(request);
-    let second = within("a response", second).await.unwrap();
+    let second = tokio::spawn(connector.request(request));
+    sent_again.wait().await;
+    give.send("the body").unwrap();
+    let second = within("a response", second).await.unwrap().unwrap();
     assert_eq!(read(second).await.unwrap(), b"new");
     let first = within("a response", first).await.unwrap();
     assert_eq!(read(first).await.unwrap(), b"old");
@@ -115,17 +126,13 @@ async fn a_goaway_replaces_the_connection_and_what_was_not_processed_is_sent_aga
     peer.finish().await;
 }
 
-/// A body that gives its data only after a while, and is untouched until then.
-struct Delayed {
-    sleep: std::pin::Pin<Box<tokio::time::Sleep>>,
-    done: bool,
-}
+/// A body whose data comes when the test says so, and which is untouched until then.
+struct Delayed(Option<tokio::sync::oneshot::Receiver<&'static str>>);
 
 impl Delayed {
-    fn body() -> AnyBody {
-        let sleep = tokio::time::sleep(Duration::from_millis(300));
-        let sleep = Box::pin(sleep);
-        http_body_util::BodyExt::boxed(Self { sleep, done: false })
+    fn body() -> (tokio::sync::oneshot::Sender<&'static str>, AnyBody) {
+        let (give, given) = tokio::sync::oneshot::channel();
+        (give, http_body_util::BodyExt::boxed(Self(Some(given))))
     }
 }
 
@@ -134,16 +141,15 @@ impl http_body::Body for Delayed {
     type Error = crate::common::BoxError;
 
     fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, Self::Error>>> {
-        if self.done {
-            return std::task::Poll::Ready(None);
-        }
-        std::task::ready!(self.sleep.as_mut().poll(cx));
-        self.done = true;
-        let data = bytes::Bytes::from_static(b"the body");
-        std::task::Poll::Ready(Some(Ok(http_body::Frame::data(data))))
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, Self::Error>>> {
+        let Some(given) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
+        let data = ready!(Pin::new(given).poll(cx))?;
+        self.0 = None;
+        Poll::Ready(Some(Ok(http_body::Frame::data(data.into()))))
     }
 }
 
@@ -272,12 +278,14 @@ async fn requests_in_the_queue_of_a_lost_connection_are_sent_again() {
 /// The connection is replaced before the peer's or h2's patience with resets is over, and nothing fails.
 #[tokio::test]
 async fn a_spent_reset_budget_replaces_the_connection() {
-    let peer = Peer::start_many(async |mut door: Door| {
+    let (tell, mut sent) = signal();
+    let peer = Peer::start_many(async move |mut door: Door| {
         let mut old = door.accept().await;
         old.handshake(&[]).await;
         let kept = old.next_request().await;
         for _ in 0..5 {
             let request = old.next_request().await;
+            tell.now();
             assert_eq!(old.expect_rst(request.stream).await, code::CANCEL);
         }
         let mut new = door.accept().await;
@@ -293,11 +301,13 @@ async fn a_spent_reset_budget_replaces_the_connection() {
     let mut kept = connector.request(get("/kept"));
     pending(&mut kept).await;
     for _ in 0..5 {
-        let mut request = connector.request(get("/"));
-        pending(&mut request).await;
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        let request = connector.request(get("/"));
+        sent.wait().await;
         drop(request);
-        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // All but the one that is kept.
+    while connector.stats().pool.in_use > 1 {
+        tokio::task::yield_now().await;
     }
     let response = send(&connector, "/new").await.unwrap();
     assert_eq!(read(response).await.unwrap(), b"new");
@@ -393,12 +403,14 @@ async fn a_failure_to_connect_reaches_all_who_wait_with_its_cause() {
 #[tokio::test]
 async fn requests_time_out_and_are_cancelled_while_connecting() {
     let connect = || std::future::pending::<std::io::Result<TcpStream>>();
-    let connector = Connector::<AnyBody>::new(Builder::new(), connect, tokio::spawn);
+    let clock = Clock::new();
+    let connector = Connector::<AnyBody>::new(clock.builder(), connect, tokio::spawn);
     let mut request = get("/");
-    let timeout = RequestTimeout(Duration::from_millis(50));
-    request.extensions_mut().insert(timeout);
+    request.extensions_mut().insert(RequestTimeout(SHORT));
     let dropped = connector.request(get("/"));
     let timed_out = connector.request(request);
+    settle().await;
+    clock.advance(SHORT);
     fails(
         within("an error", timed_out).await,
         ErrorKind::Timeout,
@@ -424,13 +436,15 @@ async fn a_dropped_task_fails_who_waits() {
 
 #[tokio::test]
 async fn the_service_reserves_a_place_and_follows_the_connection() {
-    let peer = Peer::start_many(async |mut door: Door| {
+    let (tell, mut gone) = signal();
+    let peer = Peer::start_many(async move |mut door: Door| {
         for _ in 0..2 {
             let mut conn = door.accept().await;
             conn.handshake(&[]).await;
             answer(&mut conn, b"").await;
             conn.send(Frame::go_away(1, code::NO_ERROR, b"")).await;
             conn.expect_eof().await;
+            tell.now();
         }
     });
     let mut connector = connector(&peer, Builder::new().queue_capacity(1));
@@ -446,7 +460,7 @@ async fn the_service_reserves_a_place_and_follows_the_connection() {
         ready(&mut other).await.unwrap();
         drop(other);
         // The GOAWAY follows the response.
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        gone.wait().await;
     }
     drop(connector);
     peer.finish().await;
@@ -459,22 +473,34 @@ async fn ready(connector: &mut Connector<AnyBody>) -> Result<(), Error> {
 
 #[tokio::test]
 async fn a_resent_request_keeps_its_deadline() {
-    let peer = Peer::start(async |mut conn| {
+    let (tell, mut sent) = signal();
+    let (go, mut late) = signal();
+    let peer = Peer::start(async move |mut conn| {
         conn.handshake(&[]).await;
         let request = conn.next_request().await;
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tell.now();
+        late.wait().await;
         conn.send(Frame::rst(request.stream, code::REFUSED_STREAM))
             .await;
         let again = conn.next_request().await;
+        tell.now();
         assert_eq!(conn.expect_rst(again.stream).await, code::CANCEL);
         conn.expect_eof().await;
     });
-    let builder = Builder::new().timeout(Duration::from_millis(300));
-    let connector = connector(&peer, builder);
-    let begin = std::time::Instant::now();
-    fails(send(&connector, "/").await, ErrorKind::Timeout, false);
-    let took = begin.elapsed();
-    assert!(took < Duration::from_millis(450), "{took:?}");
+    let (clock, addr) = (Clock::new(), peer.addr());
+    let connector = Connector::new(
+        clock.builder().timeout(2 * SHORT),
+        move || TcpStream::connect(addr),
+        tokio::spawn,
+    );
+    let request = tokio::spawn(connector.request(get("/")));
+    sent.wait().await;
+    clock.advance(SHORT);
+    go.now();
+    sent.wait().await;
+    clock.advance(SHORT);
+    let outcome = within("an error", request).await.unwrap();
+    fails(outcome, ErrorKind::Timeout, false);
     idle(&connector).await;
     drop(connector);
     peer.finish().await;

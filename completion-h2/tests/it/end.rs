@@ -3,13 +3,12 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
 
 use completion_h2::client::Builder;
 use completion_h2::{Error, ErrorKind};
 
 use crate::common::{
-    Step, chain, connect, connect_with, fails, get, pending, post, read, steps, undriven,
+    Step, chain, connect, connect_with, fails, get, pending, post, read, signal, steps, undriven,
 };
 use crate::support::{Peer, code, kind, setting, within};
 
@@ -42,12 +41,14 @@ async fn a_driver_dropped_before_its_first_poll_fails_everything() {
 
 #[tokio::test]
 async fn a_dropped_driver_fails_what_is_queued_under_way_and_read() {
-    let peer = Peer::start(async |mut conn| {
+    let (tell, mut sent_both) = signal();
+    let peer = Peer::start(async move |mut conn| {
         conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 2)])
             .await;
         let request = conn.next_request().await;
         conn.respond_headers(request.stream, 200, &[], false).await;
         conn.next_request().await;
+        tell.now();
         conn.expect_eof().await;
     });
     let mut it = connect(&peer).await;
@@ -58,7 +59,7 @@ async fn a_dropped_driver_fails_what_is_queued_under_way_and_read() {
     let mut queued = it.client.request(get("/queued"));
     pending(&mut sent).await;
     pending(&mut queued).await;
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    sent_both.wait().await;
     it.driver.abort();
     let gone = ErrorKind::Abandoned;
     fails(within("an error", sent).await, gone, false);
@@ -416,14 +417,17 @@ async fn what_the_peer_said_last_is_heard_although_writing_fails() {
     }
 
     for says in [Some(true), Some(false), None] {
+        let (tell, mut sent) = signal();
+        let (go, mut unwritable) = signal();
         let peer = Peer::start(async move |mut conn| {
             conn.handshake(&[]).await;
             conn.next_request().await;
             conn.next_request().await;
             conn.next_request().await;
+            tell.now();
             // The third is on its way only to the transport; the first is answered, the second not, the third not processed.
             if let Some(ends) = says {
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                unwritable.wait().await;
                 conn.respond(1, 200, b"answered").await;
                 conn.send(crate::support::Frame::go_away(3, code::NO_ERROR, b""))
                     .await;
@@ -446,17 +450,18 @@ async fn what_the_peer_said_last_is_heard_although_writing_fails() {
         pending(&mut answered).await;
         pending(&mut lost).await;
         pending(&mut unprocessed).await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        sent.wait().await;
         broken.store(true, std::sync::atomic::Ordering::SeqCst);
         // This one makes it write; it never leaves.
         let never = client.request(get("/4"));
-        let unsent = async {
+        let noticed = async {
             while !client.is_unusable() {
                 tokio::task::yield_now().await;
             }
-            client.request(get("/5")).await
         };
-        let unsent = within("an error", unsent);
+        within("the failure to be noticed", noticed).await;
+        let unsent = client.request(get("/5"));
+        go.now();
         let kind = match says {
             Some(_) => {
                 let response = within("a response", answered).await.unwrap();
@@ -468,7 +473,7 @@ async fn what_the_peer_said_last_is_heard_although_writing_fails() {
                 fails(lost, ErrorKind::ConnectionLost, false).kind()
             }
         };
-        fails(unsent.await, kind, true);
+        fails(within("an error", unsent).await, kind, true);
         fails(within("an error", lost).await, kind, false);
         fails(within("an error", unprocessed).await, kind, says.is_some());
         fails(within("an error", never).await, kind, says.is_some());

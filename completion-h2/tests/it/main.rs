@@ -6,6 +6,7 @@ mod support;
 mod alloc;
 mod bodies;
 mod cancel;
+mod clock;
 mod common;
 mod connector;
 mod end;

@@ -6,7 +6,7 @@ use completion_h2::ErrorKind;
 use completion_h2::client::{Builder, Client};
 use tower_service::Service;
 
-use crate::common::{AnyBody, connect_with, fails, get, pending};
+use crate::common::{AnyBody, connect_with, fails, get, pending, settle, signal};
 use crate::support::{Peer, setting, within};
 
 async fn ready(client: &mut Client<AnyBody>) {
@@ -75,12 +75,14 @@ async fn requests_beyond_the_queue_wait_and_are_served() {
 
 #[tokio::test]
 async fn who_leaves_while_waiting_for_a_place_lets_others_in() {
-    let peer = Peer::start(async |mut conn| {
+    let (tell, mut sent) = signal();
+    let peer = Peer::start(async move |mut conn| {
         conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
             .await;
         for path in ["/1", "/2", "/4"] {
             let request = conn.next_request().await;
             assert_eq!(request.path(), path);
+            tell.now();
             conn.barrier().await;
             conn.respond(request.stream, 200, b"").await;
         }
@@ -88,9 +90,8 @@ async fn who_leaves_while_waiting_for_a_place_lets_others_in() {
     });
     let mut it = connect_with(&peer, Builder::new().queue_capacity(1)).await;
     within("the acknowledgment", &mut it.ack).await.unwrap();
-    let mut first = it.client.request(get("/1"));
-    pending(&mut first).await;
-    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    let first = it.client.request(get("/1"));
+    sent.wait().await;
     let second = it.client.request(get("/2"));
     let mut third = it.client.request(get("/3"));
     let mut fourth = it.client.request(get("/4"));
@@ -131,7 +132,8 @@ async fn the_drivers_end_wakes_who_waits_for_a_place() {
         conn.handshake(&[]).await;
         conn.expect_eof().await;
     });
-    let it = connect_with(&peer, Builder::new().queue_capacity(1)).await;
+    let mut it = connect_with(&peer, Builder::new().queue_capacity(1)).await;
+    within("the acknowledgment", &mut it.ack).await.unwrap();
     let mut reserved = it.client.clone();
     ready(&mut reserved).await;
     let mut waits = it.client.clone();
@@ -140,7 +142,7 @@ async fn the_drivers_end_wakes_who_waits_for_a_place() {
         within("an end", ready).await
     });
     let request = tokio::spawn(it.client.request(get("/")));
-    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    settle().await;
     it.driver.abort();
     let gone = ErrorKind::Abandoned;
     fails(waiting.await.unwrap(), gone, true);

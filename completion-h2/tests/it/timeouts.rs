@@ -1,31 +1,50 @@
 //! Deadlines: in the queue, for a place in it, on the way. Those in the body are in `bodies.rs`.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use completion_h2::ErrorKind;
-use completion_h2::client::{Builder, RequestTimeout};
+use completion_h2::client::RequestTimeout;
+use tokio::io::AsyncWriteExt;
 
-use crate::common::{Step, connect, connect_with, fails, get, pending, post, read, steps};
-use crate::support::{Peer, code, kind, setting, within};
+use crate::clock::Clock;
+use crate::common::{
+    AnyBody, Step, connect_with, fails, get, pending, post, read, settle, signal, steps,
+};
+use crate::support::{Frame, Peer, code, kind, setting, within};
 
 const SHORT: Duration = Duration::from_millis(100);
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// A request that may take so long.
+fn limited(timeout: Duration) -> http::Request<AnyBody> {
+    let mut request = get("/limited");
+    request.extensions_mut().insert(RequestTimeout(timeout));
+    request
+}
 
 #[tokio::test]
 async fn a_silent_server_ends_in_timeouts_and_resets() {
-    let peer = Peer::start(async |mut conn| {
+    let (tell, mut sent) = signal();
+    let peer = Peer::start(async move |mut conn| {
         conn.handshake(&[]).await;
         for _ in 0..10 {
             let request = conn.next_request().await;
+            tell.now();
             assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
         }
         conn.expect_eof().await;
     });
-    let it = connect_with(&peer, Builder::new().timeout(SHORT)).await;
+    let clock = Clock::new();
+    let it = connect_with(&peer, clock.builder().timeout(SHORT)).await;
     for _ in 0..10 {
-        let begin = Instant::now();
-        let error = fails(it.send(get("/")).await, ErrorKind::Timeout, false);
+        let mut request = it.client.request(get("/"));
+        sent.wait().await;
+        clock.advance(SHORT - MOMENT);
+        settle().await;
+        pending(&mut request).await;
+        clock.advance(MOMENT);
+        let error = fails(within("an error", request).await, ErrorKind::Timeout, false);
         assert!(error.is_timeout());
-        assert!(begin.elapsed() >= SHORT);
     }
     it.close().await.unwrap();
     peer.finish().await;
@@ -34,11 +53,12 @@ async fn a_silent_server_ends_in_timeouts_and_resets() {
 /// The time in the queue counts, and what times out there is never sent.
 #[tokio::test]
 async fn a_queued_request_times_out_unsent() {
-    let peer = Peer::start(async |mut conn| {
+    let (go, mut timed_out) = signal();
+    let peer = Peer::start(async move |mut conn| {
         conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
             .await;
         let first = conn.next_request().await;
-        tokio::time::sleep(3 * SHORT).await;
+        timed_out.wait().await;
         let rest = conn.barrier().await;
         assert!(rest.iter().all(|frame| frame.kind != kind::HEADERS));
         conn.respond(first.stream, 200, b"").await;
@@ -47,14 +67,15 @@ async fn a_queued_request_times_out_unsent() {
         conn.respond(third.stream, 200, b"").await;
         conn.expect_eof().await;
     });
-    let mut it = connect(&peer).await;
+    let clock = Clock::new();
+    let mut it = connect_with(&peer, clock.builder()).await;
     within("the acknowledgment", &mut it.ack).await.unwrap();
     let first = it.client.request(get("/1"));
-    let mut second = get("/2");
-    second.extensions_mut().insert(RequestTimeout(SHORT));
-    let second = it.client.request(second);
+    let second = it.client.request(limited(SHORT));
+    clock.advance(SHORT);
     fails(within("an error", second).await, ErrorKind::Timeout, true);
     let third = it.client.request(get("/3"));
+    go.now();
     within("a response", first).await.unwrap();
     within("a response", third).await.unwrap();
     it.close().await.unwrap();
@@ -63,33 +84,37 @@ async fn a_queued_request_times_out_unsent() {
 
 #[tokio::test]
 async fn a_request_that_waits_for_a_place_in_the_queue_times_out() {
-    let peer = Peer::start(async |mut conn| {
+    let (tell, mut sent) = signal();
+    let (go, mut timed_out) = signal();
+    let peer = Peer::start(async move |mut conn| {
         conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
             .await;
         let first = conn.next_request().await;
-        tokio::time::sleep(5 * SHORT).await;
+        tell.now();
+        timed_out.wait().await;
         conn.respond(first.stream, 200, b"").await;
         let second = conn.next_request().await;
         assert_eq!(second.path(), "/2");
         conn.respond(second.stream, 200, b"").await;
         conn.expect_eof().await;
     });
-    let mut it = connect_with(&peer, Builder::new().queue_capacity(1)).await;
+    let clock = Clock::new();
+    let mut it = connect_with(&peer, clock.builder().queue_capacity(1)).await;
     within("the acknowledgment", &mut it.ack).await.unwrap();
-    let mut first = it.client.request(get("/1"));
-    pending(&mut first).await;
-    tokio::time::sleep(SHORT / 2).await;
+    let first = it.client.request(get("/1"));
+    sent.wait().await;
     let second = it.client.request(get("/2"));
     // The driver has seen it, and sleeps again.
-    tokio::time::sleep(SHORT / 2).await;
-    let mut third = get("/3");
-    third.extensions_mut().insert(RequestTimeout(SHORT));
-    let third = it.client.request(third);
+    settle().await;
+    let mut third = it.client.request(limited(SHORT));
     assert!(format!("{third:?}").contains("waiting for a place"));
-    let begin = Instant::now();
+    pending(&mut third).await;
+    // It has heard of the deadline, which only moves the alarm.
+    settle().await;
+    clock.advance(SHORT);
+    // With neither a stream nor a place for it.
     fails(within("an error", third).await, ErrorKind::Timeout, true);
-    let took = begin.elapsed();
-    assert!(took < 2 * SHORT, "only when there was a place: {took:?}");
+    go.now();
     within("a response", first).await.unwrap();
     within("a response", second).await.unwrap();
     it.close().await.unwrap();
@@ -98,19 +123,22 @@ async fn a_request_that_waits_for_a_place_in_the_queue_times_out() {
 
 #[tokio::test]
 async fn the_requests_own_time_goes_before_the_builders() {
-    let peer = Peer::start(async |mut conn| {
+    let (tell, mut sent_both) = signal();
+    let peer = Peer::start(async move |mut conn| {
         conn.handshake(&[]).await;
         let first = conn.next_request().await;
         let second = conn.next_request().await;
+        tell.now();
         assert_eq!(conn.expect_rst(first.stream).await, code::CANCEL);
         conn.respond(second.stream, 200, b"slow").await;
         conn.expect_eof().await;
     });
-    let it = connect_with(&peer, Builder::new().timeout(SHORT)).await;
+    let clock = Clock::new();
+    let it = connect_with(&peer, clock.builder().timeout(SHORT)).await;
     let first = it.client.request(get("/1"));
-    let mut second = get("/2");
-    second.extensions_mut().insert(RequestTimeout(100 * SHORT));
-    let second = it.client.request(second);
+    let second = it.client.request(limited(2 * SHORT));
+    sent_both.wait().await;
+    clock.advance(SHORT);
     fails(within("an error", first).await, ErrorKind::Timeout, false);
     let response = within("a response", second).await.unwrap();
     assert_eq!(read(response).await.unwrap(), b"slow");
@@ -126,26 +154,26 @@ async fn deadlines_in_any_order_are_kept() {
         conn.handshake(&[]).await;
         while conn.read().await.is_some() {}
     });
-    let it = connect(&peer).await;
-    let begin = Instant::now();
-    let mut waits = Vec::new();
-    for millis in [400, 100, 300, 200, 100, 350] {
-        let mut request = get("/");
-        let timeout = Duration::from_millis(millis);
-        request.extensions_mut().insert(RequestTimeout(timeout));
-        let future = it.client.request(request);
-        waits.push(tokio::spawn(async move {
-            fails(within("an error", future).await, ErrorKind::Timeout, false);
-            (timeout, begin.elapsed())
-        }));
-    }
-    for wait in waits {
-        let (timeout, took) = wait.await.unwrap();
-        assert!(took >= timeout, "{took:?} is before {timeout:?}");
-        assert!(
-            took < timeout + Duration::from_millis(250),
-            "{took:?} is long after {timeout:?}"
-        );
+    let clock = Clock::new();
+    let mut it = connect_with(&peer, clock.builder()).await;
+    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let mut waits: Vec<_> = [4, 1, 3, 2, 1, 3]
+        .into_iter()
+        .map(|times| (times, it.client.request(limited(times * SHORT))))
+        .collect();
+    settle().await;
+    for passed in 1..=4 {
+        clock.advance(SHORT - MOMENT);
+        settle().await;
+        for (_, wait) in &mut waits {
+            pending(wait).await;
+        }
+        clock.advance(MOMENT);
+        let due: Vec<_> = waits.extract_if(.., |it| it.0 == passed).collect();
+        assert!(!due.is_empty());
+        for (_, wait) in due {
+            fails(within("an error", wait).await, ErrorKind::Timeout, false);
+        }
     }
     it.close().await.unwrap();
     peer.finish().await;
@@ -153,15 +181,21 @@ async fn deadlines_in_any_order_are_kept() {
 
 #[tokio::test]
 async fn an_upload_times_out() {
-    let peer = Peer::start(async |mut conn| {
+    let (tell, mut sent) = signal();
+    let peer = Peer::start(async move |mut conn| {
         conn.handshake(&[]).await;
         let request = conn.next_request().await;
+        tell.now();
         assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
         conn.expect_eof().await;
     });
-    let it = connect_with(&peer, Builder::new().timeout(SHORT)).await;
+    let clock = Clock::new();
+    let it = connect_with(&peer, clock.builder().timeout(SHORT)).await;
     let body = steps([Step::Data("x".into()), Step::Hang]);
-    fails(it.send(post("/", body)).await, ErrorKind::Timeout, false);
+    let upload = it.client.request(post("/", body));
+    sent.wait().await;
+    clock.advance(SHORT);
+    fails(within("an error", upload).await, ErrorKind::Timeout, false);
     it.close().await.unwrap();
     peer.finish().await;
 }
@@ -173,8 +207,12 @@ async fn a_mute_server_ends_in_timeouts() {
         conn.preface().await;
         conn.expect_eof().await;
     });
-    let it = connect_with(&peer, Builder::new().timeout(SHORT)).await;
-    fails(it.send(get("/")).await, ErrorKind::Timeout, false);
+    let clock = Clock::new();
+    let it = connect_with(&peer, clock.builder().timeout(SHORT)).await;
+    let request = it.client.request(get("/"));
+    settle().await;
+    clock.advance(SHORT);
+    fails(within("an error", request).await, ErrorKind::Timeout, false);
     it.idle().await;
     drop(it.client);
     within("the driver's end", it.driver)
@@ -187,11 +225,13 @@ async fn a_mute_server_ends_in_timeouts() {
 /// A server that does not read, until nothing can be written any more.
 #[tokio::test]
 async fn a_blocked_server_ends_in_timeouts() {
-    let peer = Peer::start_narrow(async |conn| {
-        tokio::time::sleep(Duration::from_secs(2)).await;
+    let (go, mut done) = signal();
+    let peer = Peer::start_narrow(async move |conn| {
+        done.wait().await;
         drop(conn);
     });
-    let it = connect_with(&peer, Builder::new().timeout(5 * SHORT)).await;
+    let clock = Clock::new();
+    let it = connect_with(&peer, clock.builder().timeout(SHORT)).await;
     let mut futures = Vec::new();
     for _ in 0..400 {
         let mut request = get("/");
@@ -199,46 +239,77 @@ async fn a_blocked_server_ends_in_timeouts() {
         request.headers_mut().insert("x-long", value);
         futures.push(it.client.request(request));
     }
+    // Those that waited for a place are in the queue then.
+    settle().await;
+    clock.advance(SHORT);
     for future in futures {
         let error = within("an error", future).await.err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Timeout);
     }
     it.idle().await;
     drop(it.client);
+    settle().await;
     // Closing takes no longer than the grace.
+    clock.advance(Duration::from_secs(1));
     let _ = within("the driver's end", it.driver).await.unwrap();
+    go.now();
     peer.finish().await;
 }
 
 /// The one timer goes on to the next deadline of those that wait, also when no stream has one.
 #[tokio::test]
 async fn queued_requests_time_out_one_after_the_other() {
-    let peer = Peer::start(async |mut conn| {
+    let (go, mut timed_out) = signal();
+    let peer = Peer::start(async move |mut conn| {
         conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
             .await;
         let first = conn.next_request().await;
-        tokio::time::sleep(6 * SHORT).await;
+        timed_out.wait().await;
         conn.respond(first.stream, 200, b"").await;
         conn.expect_eof().await;
     });
-    let mut it = connect(&peer).await;
+    let clock = Clock::new();
+    let mut it = connect_with(&peer, clock.builder()).await;
     within("the acknowledgment", &mut it.ack).await.unwrap();
     let first = it.client.request(get("/1"));
-    let begin = Instant::now();
     let queued: Vec<_> = [SHORT, 2 * SHORT, 3 * SHORT]
         .into_iter()
-        .map(|timeout| {
-            let mut request = get("/");
-            request.extensions_mut().insert(RequestTimeout(timeout));
-            it.client.request(request)
-        })
+        .map(|timeout| it.client.request(limited(timeout)))
         .collect();
+    settle().await;
     for future in queued {
+        clock.advance(SHORT);
         fails(within("an error", future).await, ErrorKind::Timeout, true);
     }
-    let took = begin.elapsed();
-    assert!(took < 5 * SHORT, "only when there was a stream: {took:?}");
+    // There never was a stream for them.
+    go.now();
     within("a response", first).await.unwrap();
     it.close().await.unwrap();
     peer.finish().await;
+}
+
+/// What has arrived wins, also over a deadline that has passed before anybody looked at either: an executor may be held up.
+#[tokio::test]
+async fn a_response_that_is_there_wins_over_a_deadline_that_passed() {
+    let clock = Clock::new();
+    let (io, mut peer) = tokio::io::duplex(10_000);
+    let (client, driver) = clock.builder().handshake(io).await.unwrap();
+    let driver = tokio::spawn(driver);
+    let mut request = client.request(limited(SHORT));
+    pending(&mut request).await;
+    settle().await;
+    // `:status: 204` of HPACK's static table.
+    let response = Frame::headers(1, [0x89], true);
+    let bytes = [Frame::settings(&[]).encode(), response.encode()].concat();
+    // Nothing else runs between these two.
+    peer.write_all(&bytes).await.unwrap();
+    clock.advance(SHORT);
+    let response = within("a response", request).await.unwrap();
+    assert_eq!(response.status(), 204);
+    drop(client);
+    within("the driver's end", async {
+        drop(peer);
+        let _ = driver.await.unwrap();
+    })
+    .await;
 }
