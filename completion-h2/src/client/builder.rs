@@ -20,6 +20,8 @@ use crate::timer::{Timer, TokioTimer};
 const ACKS: u16 = 4;
 /// The largest flow-control window (RFC 9113, section 6.9.1).
 const MAX_WINDOW: u32 = i32::MAX as u32;
+/// The default of [`Builder::data_frame_budget`]: some twenty late frames for each reset of the default reset budget.
+const DATA_FRAME_BUDGET: usize = 4 << 20;
 
 /// Options of connections, and the handshake that makes one of a transport.
 ///
@@ -32,6 +34,7 @@ const MAX_WINDOW: u32 = i32::MAX as u32;
 /// | [`settings_timeout`](Self::settings_timeout) | 10 s |
 /// | [`reset_budget`](Self::reset_budget) | 800 |
 /// | [`resend_limit`](Self::resend_limit) | 3 |
+/// | [`data_frame_budget`](Self::data_frame_budget) | 4 MiB |
 /// | windows, frame and header sizes | h2's: those of RFC 9113, section 6.5.2, and 16 MiB of header list |
 ///
 /// Server push is always refused.
@@ -96,7 +99,8 @@ impl<T: Timer> Builder<T> {
         h2.enable_push(false)
             .initial_max_send_streams(driver::BEFORE_SETTINGS)
             // h2 answers frames that are late for a stream it has forgotten with another RST_STREAM.
-            .max_concurrent_reset_streams(MAX_STREAMS);
+            .max_concurrent_reset_streams(MAX_STREAMS)
+            .data_frame_budget(DATA_FRAME_BUDGET);
         Self {
             h2,
             options: Options {
@@ -241,6 +245,18 @@ impl<T: Timer> Builder<T> {
     /// The size of the table that the peer may compress header fields with (RFC 9113, section 6.5.2).
     pub fn header_table_size(mut self, size: u32) -> Self {
         self.h2.header_table_size(size);
+        self
+    }
+
+    /// How much the peer may waste on small DATA frames, which cost more memory than the windows account for: each frame
+    /// of less than 256 bytes costs the difference until its data is taken, and h2 ends the connection with
+    /// ENHANCE_YOUR_CALM when the budget is used up.
+    ///
+    /// A small frame that comes late for a stream that was reset is never taken, so its cost remains for as long as the
+    /// connection lives. The default leaves room for some twenty of those for each stream of the default
+    /// [`reset_budget`](Self::reset_budget); h2's own, of 100 frames in all, would end the connection long before.
+    pub fn data_frame_budget(mut self, bytes: usize) -> Self {
+        self.h2.data_frame_budget(bytes);
         self
     }
 

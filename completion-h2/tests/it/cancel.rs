@@ -164,6 +164,40 @@ async fn a_storm_of_cancels_spends_the_reset_budget() {
     peer.finish().await;
 }
 
+/// h2#939: what h2 charges for a small frame that comes too late is never given back, and by default 100 of them end the
+/// connection, long before the reset budget does.
+#[tokio::test]
+async fn small_frames_that_come_too_late_do_not_end_the_connection() {
+    const CANCELS: u32 = 800;
+    let (tell, mut sent) = signal();
+    let peer = Peer::start(async move |mut conn| {
+        conn.handshake(&[]).await;
+        for _ in 0..CANCELS {
+            let stream = conn.next_request().await.stream;
+            conn.respond_headers(stream, 200, &[], false).await;
+            tell.now();
+            conn.expect_rst(stream).await;
+            for _ in 0..3 {
+                conn.send(Frame::data(stream, *b"late", false)).await;
+            }
+        }
+        let last = conn.next_request().await;
+        conn.respond(last.stream, 200, b"").await;
+        conn.expect_eof().await;
+    });
+    let it = connect_with(&peer, Builder::new().reset_budget(CANCELS)).await;
+    for n in 0..CANCELS {
+        assert!(!it.client.is_unusable(), "after {n}");
+        let request = it.client.request(get("/"));
+        sent.wait().await;
+        drop(request);
+        idle(&it.client).await;
+    }
+    it.send(get("/last")).await.unwrap();
+    it.close().await.unwrap();
+    peer.finish().await;
+}
+
 #[tokio::test]
 async fn a_response_that_nobody_waits_for_any_more_is_let_go() {
     let (tell, mut arrived) = signal();

@@ -31,6 +31,10 @@ const INITIAL_STREAMS: usize = 100;
 /// forgotten it would send a second RST_STREAM, and servers count both.
 const REMEMBERED_RESETS: usize = 1_024;
 
+/// What late frames for dropped requests may cost a baseline's h2, as with completion-h2: by default it gives a connection
+/// up after 100 of them. hyper has no option for it.
+const DATA_FRAME_BUDGET: usize = 4 << 20;
+
 /// What a client needs to know.
 #[derive(Clone)]
 pub(crate) struct Settings {

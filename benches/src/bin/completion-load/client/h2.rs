@@ -14,7 +14,8 @@ use tokio::sync::Semaphore;
 
 use super::line::{Line, Live, Standing};
 use super::{
-    Builder, INITIAL_STREAMS, REMEMBERED_RESETS, RESENDS, Reply, Settings, Totals, WINDOW,
+    Builder, DATA_FRAME_BUDGET, INITIAL_STREAMS, REMEMBERED_RESETS, RESENDS, Reply, Settings,
+    Totals, WINDOW,
 };
 use crate::dial::Io;
 use crate::failure::{Failure, Kind};
@@ -203,6 +204,7 @@ async fn open(settings: &Settings, standing: Arc<Standing>) -> Result<Wire, Fail
         .initial_connection_window_size(WINDOW)
         .initial_max_send_streams(INITIAL_STREAMS)
         .max_concurrent_reset_streams(REMEMBERED_RESETS)
+        .data_frame_budget(DATA_FRAME_BUDGET)
         .handshake(io)
         .await
         .map_err(|error| Failure::unprocessed(Failure::of_stream(&error).kind))?;
