@@ -12,8 +12,7 @@
 //! 6. poll h2's connection, see what the tap saw, and do 4 and 5 for what that brought.
 //!
 //! It sleeps when a pass leaves nothing to do, and yields to the executor when there is still something after
-//! [`PASSES`]. Submissions taken, streams opened and frames pumped in one pass are bounded too. h2's connection reads for
-//! as long as the transport has something; that is bounded by tokio's cooperative budget, where there is one.
+//! [`PASSES`]. Submissions taken, streams opened, frames pumped and reads of the transport in one pass are bounded too.
 //!
 //! # Admission
 //!
@@ -70,6 +69,8 @@ mod upload;
 
 /// Passes in one poll.
 const PASSES: usize = 8;
+/// Reads of the transport in one poll of h2's connection: some 8 KiB each.
+const READS: u32 = 8;
 /// Streams opened in one pass.
 const OPENINGS: usize = 128;
 /// How many streams a client may open before it knows the server's limit (RFC 9113, section 5.1.2, recommends no less).
@@ -356,6 +357,7 @@ where
             return;
         };
         let mut cx = Context::from_waker(&self.waker);
+        self.tap.allow_reads(READS);
         let ended = Pin::new(connection).poll(&mut cx);
         let intake = &mut self.intake;
         match self.ack.observe(&self.tap, || intake.alarm.now()) {

@@ -25,6 +25,13 @@
 //!
 //! A transport error in any phase but `Open` leads to `Closed`, and is returned once.
 //!
+//! # Reading in portions
+//!
+//! h2 reads for as long as the transport has something, and keeps what it has read: a peer that is faster than its reader
+//! would hold the executor, and fill the memory with whatever h2 keeps of the smallest frames. So the driver says before each
+//! poll how many reads it may take ([`TapHandle::allow_reads`]); after those the transport looks empty, and h2's waker is
+//! called at once.
+//!
 //! # Why the handle cannot do I/O
 //!
 //! The handle asks and the tap acts when h2 next calls it, so the I/O object needs no lock and no `Arc`. That suffices
@@ -74,6 +81,7 @@ struct Shared {
     resets_written: AtomicU32,
     settings_acked: AtomicU32,
     flags: AtomicU8,
+    reads_left: AtomicU32,
     rare: Mutex<Rare>,
 }
 
@@ -93,6 +101,15 @@ impl Shared {
         // ORDERING: Relaxed. A flag publishes nothing by itself: what GO_AWAY and ASKED announce is read under the mutex
         // that was held when they were set, and the two others announce nothing but themselves.
         self.flags.load(Ordering::Relaxed) & flag != 0
+    }
+
+    /// Whether the transport may be read once more.
+    fn take_read(&self) -> bool {
+        // ORDERING: Relaxed, both. Tap and handle are used by the same task.
+        let left = self.reads_left.load(Ordering::Relaxed);
+        self.reads_left
+            .store(left.saturating_sub(1), Ordering::Relaxed);
+        left > 0
     }
 
     fn set(&self, flag: u8) {
@@ -132,6 +149,12 @@ impl TapHandle {
             return None;
         }
         self.0.rare().received
+    }
+
+    /// Until the next call the transport may be read so many times.
+    pub(crate) fn allow_reads(&self, count: u32) {
+        // ORDERING: Relaxed. Tap and handle are used by the same task.
+        self.0.reads_left.store(count, Ordering::Relaxed);
     }
 
     /// Whether the peer ended its side. A transport error is not an end.
@@ -180,7 +203,10 @@ pub(crate) struct Tap<IO> {
 impl<IO: AsyncRead + AsyncWrite + Unpin> Tap<IO> {
     /// Wraps a fresh transport, of which nothing was read and to which nothing was written.
     pub(crate) fn new(io: IO) -> (Self, TapHandle) {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            reads_left: AtomicU32::new(u32::MAX),
+            ..Shared::default()
+        });
         let handle = TapHandle(Arc::clone(&shared));
         let tap = Self {
             io,
@@ -325,6 +351,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tap<IO> {
         let tap = self.get_mut();
         if tap.takes_over() {
             return tap.poll_close(cx).map(Err);
+        }
+        if !tap.shared.take_read() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         let before = buf.filled().len();
         let room = buf.remaining() > 0;

@@ -20,8 +20,8 @@ use crate::timer::{Timer, TokioTimer};
 const ACKS: u16 = 4;
 /// The largest flow-control window (RFC 9113, section 6.9.1).
 const MAX_WINDOW: u32 = i32::MAX as u32;
-/// The default of [`Builder::data_frame_budget`]: some twenty late frames for each reset of the default reset budget.
-const DATA_FRAME_BUDGET: usize = 4 << 20;
+/// The default of [`Builder::data_frame_budget`]: five late frames for each reset of the default reset budget.
+const DATA_FRAME_BUDGET: usize = 1 << 20;
 
 /// Options of connections, and the handshake that makes one of a transport.
 ///
@@ -34,7 +34,7 @@ const DATA_FRAME_BUDGET: usize = 4 << 20;
 /// | [`settings_timeout`](Self::settings_timeout) | 10 s |
 /// | [`reset_budget`](Self::reset_budget) | 800 |
 /// | [`resend_limit`](Self::resend_limit) | 3 |
-/// | [`data_frame_budget`](Self::data_frame_budget) | 4 MiB |
+/// | [`data_frame_budget`](Self::data_frame_budget) | 1 MiB |
 /// | windows, frame and header sizes | h2's: those of RFC 9113, section 6.5.2, and 16 MiB of header list |
 ///
 /// Server push is always refused.
@@ -253,7 +253,7 @@ impl<T: Timer> Builder<T> {
     /// ENHANCE_YOUR_CALM when the budget is used up.
     ///
     /// A small frame that comes late for a stream that was reset is never taken, so its cost remains for as long as the
-    /// connection lives. The default leaves room for some twenty of those for each stream of the default
+    /// connection lives. The default leaves room for five of those for each stream of the default
     /// [`reset_budget`](Self::reset_budget); h2's own, of 100 frames in all, would end the connection long before.
     pub fn data_frame_budget(mut self, bytes: usize) -> Self {
         self.h2.data_frame_budget(bytes);

@@ -13,22 +13,44 @@ use http_body_util::Empty;
 
 use crate::support::within;
 
-/// Counts the allocations of each thread.
+/// Counts the allocations of each thread, and the bytes it holds.
 struct Counting;
 
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
+    static LIVE: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+}
+
+/// From here on, [`peak`] is how many more bytes this thread has held at a time.
+pub(crate) fn begin_peak() {
+    LIVE.set(0);
+    PEAK.set(0);
+}
+
+/// See [`begin_peak`].
+pub(crate) fn peak() -> usize {
+    PEAK.get().try_into().unwrap_or(0)
+}
+
+fn held(change: isize) {
+    let _ = LIVE.try_with(|live| {
+        live.set(live.get() + change);
+        PEAK.set(PEAK.get().max(live.get()));
+    });
 }
 
 // SAFETY: passes everything on to `System` unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+        held(layout.size().cast_signed());
         // SAFETY: what the caller promises.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        held(-layout.size().cast_signed());
         // SAFETY: what the caller promises.
         unsafe { System.dealloc(memory, layout) }
     }

@@ -4,7 +4,7 @@ use completion_h2::ErrorKind;
 use completion_h2::client::Builder;
 
 use crate::common::{
-    Step, connect, connect_with, fails, full, get, idle, pending, post, read, signal, steps,
+    Step, connect, connect_with, fails, full, get, idle, pending, post, read, settle, signal, steps,
 };
 use crate::support::{Frame, Peer, code, kind, setting, within};
 
@@ -162,6 +162,53 @@ async fn a_storm_of_cancels_spends_the_reset_budget() {
     it.send(get("/last")).await.unwrap();
     it.close().await.unwrap();
     peer.finish().await;
+}
+
+/// h2#125: dropped with its HEADERS in h2's buffer, behind a transport that takes no more. The peer sees it reset or not at
+/// all, and its compression state still fits: the next request is whole.
+#[tokio::test]
+async fn a_request_whose_headers_are_stuck_may_be_dropped() {
+    let (io, peer) = tokio::io::duplex(200);
+    let (client, driver) = Builder::new().handshake(io).await.unwrap();
+    let driver = tokio::spawn(driver);
+    let mut stuck = get("/stuck");
+    stuck
+        .headers_mut()
+        .insert("x-long", "x".repeat(1000).parse().unwrap());
+    let mut stuck = client.request(stuck);
+    pending(&mut stuck).await;
+    settle().await;
+    drop(stuck);
+    let next = client.request(get("/next"));
+    settle().await;
+    let server = tokio::spawn(async move {
+        let mut connection = h2::server::handshake(peer).await.unwrap();
+        let mut served = Vec::new();
+        while let Some(accepted) = connection.accept().await {
+            let (request, mut respond) = accepted.unwrap();
+            if request.uri().path() == "/stuck" {
+                let reset = std::future::poll_fn(|cx| {
+                    // Its RST_STREAM follows, which is read when the connection is polled.
+                    let _ = connection.poll_closed(cx).is_ready();
+                    respond.poll_reset(cx)
+                });
+                let reset = within("a reset", reset).await;
+                assert_eq!(reset.unwrap(), h2::Reason::CANCEL);
+            } else {
+                respond
+                    .send_response(http::Response::new(()), true)
+                    .unwrap();
+            }
+            served.push(request.uri().path().to_owned());
+        }
+        served
+    });
+    within("a response", next).await.unwrap();
+    idle(&client).await;
+    drop(client);
+    within("the driver's end", driver).await.unwrap().unwrap();
+    let served = within("the server's end", server).await.unwrap();
+    assert_eq!(served.last().unwrap(), "/next");
 }
 
 /// h2#939: what h2 charges for a small frame that comes too late is never given back, and by default 100 of them end the

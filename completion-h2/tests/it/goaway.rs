@@ -1,4 +1,4 @@
-//! GOAWAY: above, below, graceful, twice, followed by the end (h2#885, hyper#2500).
+//! GOAWAY: above, equal, below, 0, graceful, twice, followed by the end (h2#885, hyper#2500).
 
 use completion_h2::{ErrorKind, Reason};
 
@@ -130,6 +130,28 @@ async fn two_goaways_lower_the_last_id() {
     let second = it.client.request(get("/2"));
     fails(within("an error", second).await, ErrorKind::GoAway, true);
     within("a response", first).await.unwrap();
+    peer.finish().await;
+}
+
+/// A server that is in no hurry says twice that it will go, and the second time no more than the first.
+#[tokio::test]
+async fn the_same_graceful_goaway_twice_is_one() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        conn.next_request().await;
+        for _ in 0..2 {
+            conn.send(Frame::go_away(MAX_ID, code::NO_ERROR, b"")).await;
+            conn.barrier().await;
+        }
+        conn.respond(1, 200, b"").await;
+        conn.expect_eof().await;
+    });
+    let it = connect(&peer).await;
+    within("a response", it.client.request(get("/")))
+        .await
+        .unwrap();
+    fails(it.send(get("/late")).await, ErrorKind::GoAway, true);
+    it.close().await.unwrap();
     peer.finish().await;
 }
 

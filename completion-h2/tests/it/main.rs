@@ -11,6 +11,7 @@ mod common;
 mod connector;
 mod end;
 mod executor;
+mod floods;
 mod goaway;
 mod queue;
 mod responses;

@@ -1,9 +1,14 @@
 //! Heads of responses: that each reaches its own request, or its failure does.
 
+use completion_h2::client::Builder;
 use completion_h2::{ErrorKind, Reason};
 use http::{Method, Version};
+use http_body_util::BodyExt;
+use tokio::io::AsyncWriteExt;
 
-use crate::common::{chain, connect, fails, full, get, idle, post, read, read_all};
+use crate::common::{
+    chain, connect, fails, full, get, idle, pending, post, read, read_all, settle,
+};
 use crate::support::{Frame, Peer, code, setting, within};
 
 /// The one way of a response to its caller is its completion: with the call of `complete` in `driver/streams.rs` removed,
@@ -160,6 +165,40 @@ async fn a_reset_without_error_after_the_end_is_success() {
     peer.finish().await;
 }
 
+/// Response and reset come together: what arrived first wins, be it the whole response or its beginning.
+#[tokio::test]
+async fn a_response_that_arrived_wins_over_a_reset() {
+    let (io, mut peer) = tokio::io::duplex(10_000);
+    let (client, driver) = Builder::new().handshake(io).await.unwrap();
+    let driver = tokio::spawn(driver);
+    let mut whole = client.request(get("/whole"));
+    let mut begun = client.request(get("/begun"));
+    pending(&mut whole).await;
+    pending(&mut begun).await;
+    settle().await;
+    // `:status: 200` of HPACK's static table.
+    let frames = [
+        Frame::settings(&[]),
+        Frame::headers(1, [0x88], true),
+        Frame::rst(1, Reason::INTERNAL_ERROR.into()),
+        Frame::headers(3, [0x88], false),
+        Frame::data(3, *b"begun", false),
+        Frame::rst(3, Reason::INTERNAL_ERROR.into()),
+    ];
+    let bytes: Vec<_> = frames.iter().flat_map(Frame::encode).collect();
+    // In one piece, so that the driver reads all of it before it looks at either stream.
+    peer.write_all(&bytes).await.unwrap();
+    let whole = within("a response", whole).await.unwrap();
+    assert_eq!(read(whole).await.unwrap(), b"");
+    let mut begun = within("a response", begun).await.unwrap().into_body();
+    let data = within("data", begun.frame()).await.unwrap().unwrap();
+    assert_eq!(data.into_data().unwrap(), "begun");
+    let cut_off = within("the end", begun.frame()).await.unwrap();
+    fails(cut_off, ErrorKind::Reset, false);
+    drop((client, begun, peer));
+    let _ = within("the driver's end", driver).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_malformed_response_is_the_peers_fault() {
     let peer = Peer::start(async |mut conn| {
@@ -252,7 +291,7 @@ async fn the_response_to_head_has_no_body_whatever_its_length_says() {
     peer.finish().await;
 }
 
-/// h2#848: the peer's limit holds, however many requests there are; hyper starts at 100, h2 at no limit at all.
+/// h2#848, #853, #860, #863: the peer's limit holds, however many requests there are; hyper starts at 100, h2 at no limit at all.
 #[tokio::test]
 async fn no_more_streams_are_open_than_the_peer_permits() {
     let peer = Peer::start(async |mut conn| {

@@ -33,7 +33,7 @@ const REMEMBERED_RESETS: usize = 1_024;
 
 /// What late frames for dropped requests may cost a baseline's h2, as with completion-h2: by default it gives a connection
 /// up after 100 of them. hyper has no option for it.
-const DATA_FRAME_BUDGET: usize = 4 << 20;
+const DATA_FRAME_BUDGET: usize = 1 << 20;
 
 /// What a client needs to know.
 #[derive(Clone)]
