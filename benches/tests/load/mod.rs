@@ -4,10 +4,15 @@ pub(crate) mod tls;
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
+
+/// How long a run may take before the test fails instead of hanging.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One run of the binary.
 pub(crate) struct Run {
@@ -18,11 +23,26 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn of(args: &[&str]) -> Self {
-        let output = Command::new(env!("CARGO_BIN_EXE_completion-load"))
+        Self::meanwhile(args, |_| {})
+    }
+
+    /// Runs the binary, and does something with its process number meanwhile.
+    pub(crate) fn meanwhile(args: &[&str], act: impl FnOnce(u32)) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_completion-load"))
             .args(args)
-            .output()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
             .expect("the binary runs");
-        Self::from(output)
+        let id = child.id();
+        let (tell, ended) = mpsc::channel();
+        thread::spawn(move || tell.send(child.wait_with_output()));
+        act(id);
+        match ended.recv_timeout(PATIENCE) {
+            Ok(output) => Self::from(output.expect("its output can be read")),
+            Err(_) => panic!("{args:?} hangs"),
+        }
     }
 
     /// The object on stdout, which is all there is on stdout, with the invariant of each run checked.
@@ -71,6 +91,8 @@ pub(crate) fn count(value: &Value) -> u64 {
 pub(crate) enum Manner {
     /// Accepts and says nothing.
     Silent,
+    /// Accepts, and does not even read.
+    Deaf,
     /// Speaks HTTP/1.
     Http1,
     /// Sends SETTINGS, and closes at the first request.
@@ -81,6 +103,14 @@ pub(crate) enum Manner {
     GoAway(u32, u32),
     /// Answers with a head and a part of the body, and closes.
     CutBody,
+    /// Answers with a head and a part of the body, and resets the stream.
+    ResetBody(u32),
+    /// Answers with a head and a part of the body, and no more.
+    StallBody,
+    /// Answers GET with 200, POST with 304 and everything else with 404.
+    ByMethod,
+    /// Says GOAWAY with each tenth request of a connection, and answers it.
+    Retire,
     /// Answers each request, but never acknowledges SETTINGS.
     NeverAcknowledge,
 }
@@ -93,40 +123,60 @@ const GOAWAY: u8 = 7;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
-/// `:status: 200` of HPACK's static table.
+// Of HPACK's static table.
+const METHOD_GET: u8 = 0x82;
+const METHOD_POST: u8 = 0x83;
 const STATUS_200: [u8; 1] = [0x88];
+const STATUS_304: [u8; 1] = [0x8b];
+const STATUS_404: [u8; 1] = [0x8d];
 
 /// Starts a server of that manner; its URL.
 pub(crate) fn server(manner: Manner) -> String {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
-    let address = listener.local_addr().expect("an address");
-    thread::spawn(move || {
-        for socket in listener.incoming().flatten() {
-            thread::spawn(move || serve(socket, manner));
-        }
-    });
-    format!("http://{address}/")
+    telling_server(manner).0
 }
 
-fn serve(mut socket: TcpStream, manner: Manner) -> io::Result<()> {
+/// Starts a server of that manner; its URL, and what tells of each connection and each request.
+pub(crate) fn telling_server(manner: Manner) -> (String, Receiver<()>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
+    let address = listener.local_addr().expect("an address");
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        for socket in listener.incoming().flatten() {
+            let tell = tell.clone();
+            thread::spawn(move || serve(socket, manner, &tell));
+        }
+    });
+    (format!("http://{address}/"), told)
+}
+
+fn serve(mut socket: TcpStream, manner: Manner, tell: &Sender<()>) -> io::Result<()> {
     let mut preface = [0; 24];
     socket.read_exact(&mut preface)?;
+    // Not every test listens.
+    let _ = tell.send(());
     match manner {
         Manner::Silent => {
             return io::copy(&mut socket, &mut io::sink()).map(drop);
         }
+        Manner::Deaf => loop {
+            thread::park();
+        },
         Manner::Http1 => {
             socket.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")?;
             return finish(socket);
         }
         _ => frame(&mut socket, SETTINGS, 0, 0, &[])?,
     }
+    let mut requests = 0;
     loop {
         let mut head = [0; 9];
         socket.read_exact(&mut head)?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
         let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-        io::copy(&mut (&mut socket).take(length.into()), &mut io::sink())?;
+        let mut payload = Vec::new();
+        (&mut socket)
+            .take(length.into())
+            .read_to_end(&mut payload)?;
         let (kind, flags) = (head[3], head[4]);
         if kind == SETTINGS && flags & ACK == 0 && !matches!(manner, Manner::NeverAcknowledge) {
             frame(&mut socket, SETTINGS, ACK, 0, &[])?;
@@ -134,22 +184,42 @@ fn serve(mut socket: TcpStream, manner: Manner) -> io::Result<()> {
         if kind != HEADERS {
             continue;
         }
+        let _ = tell.send(());
+        requests += 1;
+        let mut headers = |flags: u8, block: &[u8]| {
+            frame(&mut socket, HEADERS, END_HEADERS | flags, stream, block)
+        };
         match manner {
-            Manner::Silent | Manner::Http1 => unreachable!("served above"),
+            Manner::Silent | Manner::Deaf | Manner::Http1 => unreachable!("served above"),
             Manner::Close => return Ok(()),
             Manner::Reset(code) => frame(&mut socket, RST_STREAM, 0, stream, &code.to_be_bytes())?,
             Manner::GoAway(last, code) => {
-                let mut payload = last.to_be_bytes().to_vec();
-                payload.extend(code.to_be_bytes());
-                frame(&mut socket, GOAWAY, 0, 0, &payload)?;
+                go_away(&mut socket, last, code)?;
                 return finish(socket);
             }
-            Manner::CutBody => {
-                frame(&mut socket, HEADERS, END_HEADERS, stream, &STATUS_200)?;
+            Manner::CutBody | Manner::ResetBody(_) | Manner::StallBody => {
+                headers(0, &STATUS_200)?;
                 frame(&mut socket, DATA, 0, stream, b"half a bo")?;
-                return finish(socket);
+                match manner {
+                    Manner::CutBody => return finish(socket),
+                    Manner::ResetBody(code) => {
+                        frame(&mut socket, RST_STREAM, 0, stream, &code.to_be_bytes())?;
+                    }
+                    _ => {}
+                }
             }
-            Manner::NeverAcknowledge => {
+            Manner::ByMethod => {
+                let status = match payload.first() {
+                    Some(&METHOD_GET) => STATUS_200,
+                    Some(&METHOD_POST) => STATUS_304,
+                    _ => STATUS_404,
+                };
+                headers(END_STREAM, &status)?;
+            }
+            Manner::Retire => {
+                if requests == 10 {
+                    go_away(&mut socket, stream, 0)?;
+                }
                 frame(
                     &mut socket,
                     HEADERS,
@@ -158,8 +228,14 @@ fn serve(mut socket: TcpStream, manner: Manner) -> io::Result<()> {
                     &STATUS_200,
                 )?;
             }
+            Manner::NeverAcknowledge => headers(END_STREAM, &STATUS_200)?,
         }
     }
+}
+
+fn go_away(socket: &mut TcpStream, last: u32, code: u32) -> io::Result<()> {
+    let payload = [last.to_be_bytes(), code.to_be_bytes()].concat();
+    frame(socket, GOAWAY, 0, 0, &payload)
 }
 
 /// Ends the own side and reads the peer's to its end: closing on unread bytes would reset the connection, and the peer might

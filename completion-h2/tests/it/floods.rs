@@ -13,7 +13,7 @@ use crate::common::{AnyBody, get, idle, pending, settle};
 use crate::support::{Frame, code, kind, within};
 
 /// Frames of a flood.
-const FRAMES: usize = 60_000;
+const FRAMES: usize = 20_000;
 /// What the transport between the two holds.
 const BUFFER: usize = 1 << 18;
 /// What a flood may make the client hold: both buffers, and what h2 makes of the smallest frames of one portion of reads.

@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::clock::Clock;
 use crate::common::{
-    AnyBody, Step, connect_with, fails, get, pending, post, read, settle, signal, steps,
+    AnyBody, Step, connect_with, fails, get, idle, pending, post, read, settle, signal, steps,
 };
 use crate::support::{Frame, Peer, code, kind, setting, within};
 
@@ -225,35 +225,32 @@ async fn a_mute_server_ends_in_timeouts() {
 /// A server that does not read, until nothing can be written any more.
 #[tokio::test]
 async fn a_blocked_server_ends_in_timeouts() {
-    let (go, mut done) = signal();
-    let peer = Peer::start_narrow(async move |conn| {
-        done.wait().await;
-        drop(conn);
-    });
     let clock = Clock::new();
-    let it = connect_with(&peer, clock.builder().timeout(SHORT)).await;
-    let mut futures = Vec::new();
-    for _ in 0..400 {
-        let mut request = get("/");
+    let (io, peer) = tokio::io::duplex(1000);
+    let builder = clock.builder().timeout(SHORT);
+    let (client, driver) = builder.handshake(io).await.unwrap();
+    let driver = tokio::spawn(driver);
+    let request = |path: &str| {
+        let mut request = get(path);
         let value = "x".repeat(15_000).parse().unwrap();
         request.headers_mut().insert("x-long", value);
-        futures.push(it.client.request(request));
-    }
-    // Those that waited for a place are in the queue then.
+        client.request(request)
+    };
+    // More than there is room for in the queue.
+    let futures: Vec<_> = (0..400).map(|n| request(&format!("/{n}"))).collect();
     settle().await;
     clock.advance(SHORT);
     for future in futures {
         let error = within("an error", future).await.err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Timeout);
     }
-    it.idle().await;
-    drop(it.client);
+    idle(&client).await;
+    drop(client);
     settle().await;
     // Closing takes no longer than the grace.
     clock.advance(Duration::from_secs(1));
-    let _ = within("the driver's end", it.driver).await.unwrap();
-    go.now();
-    peer.finish().await;
+    let _ = within("the driver's end", driver).await.unwrap();
+    drop(peer);
 }
 
 /// The one timer goes on to the next deadline of those that wait, also when no stream has one.

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc;
 use std::thread;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use super::frame::{Frame, flag, kind};
@@ -39,23 +39,6 @@ impl<T: Send + 'static> Peer<T> {
     where
         F: AsyncFnOnce(Door) -> T + Send + 'static,
     {
-        Self::launch(None, script)
-    }
-
-    /// Like [`start`](Self::start), with a receive buffer so small that a peer which does not read soon blocks the client.
-    pub(crate) fn start_narrow<F>(script: F) -> Self
-    where
-        F: AsyncFnOnce(Conn) -> T + Send + 'static,
-    {
-        Self::launch(Some(4096), async move |mut door: Door| {
-            script(door.accept().await).await
-        })
-    }
-
-    fn launch<F>(receive_buffer: Option<u32>, script: F) -> Self
-    where
-        F: AsyncFnOnce(Door) -> T + Send + 'static,
-    {
         let (told_addr, addr) = mpsc::channel();
         let (told_outcome, outcome) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -65,7 +48,7 @@ impl<T: Send + 'static> Peer<T> {
                 .build()
                 .expect("a runtime");
             runtime.block_on(async move {
-                let door = Door::open(receive_buffer).expect("a listening socket");
+                let door = Door::open().await.expect("a listening socket");
                 let addr = door.listener.local_addr().expect("an address");
                 told_addr.send(addr).expect("the starter waits");
                 tokio::select! {
@@ -114,15 +97,9 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    fn open(receive_buffer: Option<u32>) -> io::Result<Self> {
-        let socket = TcpSocket::new_v4()?;
-        if let Some(size) = receive_buffer {
-            socket.set_recv_buffer_size(size)?;
-        }
-        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-        Ok(Self {
-            listener: socket.listen(64)?,
-        })
+    async fn open() -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        Ok(Self { listener })
     }
 
     /// Accepts the next connection.

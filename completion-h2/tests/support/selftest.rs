@@ -6,7 +6,7 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use http::{HeaderMap, Request as HttpRequest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::{
@@ -244,35 +244,6 @@ async fn bare_sockets_see_frames_floods_ends_and_resets() {
 
     drop(connect().await.unwrap());
     peer.finish().await;
-}
-
-#[tokio::test]
-async fn a_narrow_peer_that_does_not_read_blocks_its_client() {
-    let (go, gone) = tokio::sync::oneshot::channel::<()>();
-    let peer = Peer::start_narrow(async |mut conn| {
-        within("the client to block", gone).await.unwrap();
-        conn.preface().await;
-        let flood = conn.expect_eof().await;
-        flood.iter().map(|frame| frame.payload.len()).sum::<usize>()
-    });
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_send_buffer_size(4096).unwrap();
-    let io = within("connecting", socket.connect(peer.addr()));
-    let mut io = io.await.unwrap();
-    let mut flood = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    flood.extend(Frame::data(1, vec![0; 1 << 20], false).encode());
-    let mut done = 0;
-    within("room", io.writable()).await.unwrap();
-    while let Ok(count) = io.try_write(&flood[done..]) {
-        done += count;
-        assert!(done < flood.len(), "the kernel takes everything");
-    }
-    go.send(()).unwrap();
-    within("the rest", io.write_all(&flood[done..]))
-        .await
-        .unwrap();
-    drop(io);
-    assert_eq!(peer.finish().await, 1 << 20);
 }
 
 #[tokio::test]
