@@ -57,6 +57,8 @@ if "runs" in printed:
     assert [run["client"] for run in printed["runs"]] == ["completion", "h2", "hyper"]
     for run in printed["runs"]:
         check(run)
+    ours, floor, _ = (run["allocations_per_request"] for run in printed["runs"])
+    assert ours <= floor + 0.1, f"allocations per request: {ours}, and {floor} with h2 alone"
 else:
     check(printed)
 print("the load tool's report is as it should be")

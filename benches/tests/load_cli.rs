@@ -508,8 +508,12 @@ fn settings_that_nobody_acknowledges() {
 
 #[test]
 fn tls_is_trusted_by_file_or_not_at_all() {
-    let (server, other) = (tls::server("server", b"h2"), tls::certificate("other").path);
-    let old = tls::server("old", b"http/1.1");
+    let (server, other) = (
+        tls::server("server", &["h2"]),
+        tls::certificate("other").path,
+    );
+    let old = tls::server("old", &["http/1.1"]);
+    let mute = tls::server("mute", &[]);
     for client in CLIENTS {
         let run = |server: &tls::Server, trust: &[&str]| {
             let mut args = vec![
@@ -530,9 +534,10 @@ fn tls_is_trusted_by_file_or_not_at_all() {
             assert_eq!(object["succeeded"], 120, "{object}");
         }
         let untrusted = run(&server, &["--cacert", &other]);
-        // One that does not speak HTTP/2.
+        // Those that do not agree upon h2.
         let unfit = run(&old, &["--insecure"]);
-        for (code, object) in [untrusted, unfit] {
+        let unsaid = run(&mute, &["--insecure"]);
+        for (code, object) in [untrusted, unfit, unsaid] {
             assert_eq!(code, NEVER_CONNECTED, "{object}");
             assert_eq!(object["failed"]["tls"], 120, "{object}");
             assert_eq!(object["retry_safe"], 120, "{object}");

@@ -1,5 +1,6 @@
 //! An HTTP/2 client on the [h2](https://docs.rs/h2) crate, in which every response and every SETTINGS acknowledgment is
-//! awaited through a pooled completion: in steady state a request costs no allocation but h2's own.
+//! awaited through a pooled completion: in steady state a request costs no allocation but h2's own, and those for the copy
+//! of its header fields if it may be sent again ([`client::Builder::resend_limit`]).
 //!
 //! # Parts
 //!
@@ -29,7 +30,7 @@
 //! - Every accepted request ends in exactly one outcome, also when the driver is dropped or panics.
 //! - Dropping a future cancels: what was not sent is never sent, what was is reset.
 //! - A response body that was cut off is an error, never a clean end.
-//! - Memory is bounded by the queue, the peer's stream limit and the windows.
+//! - Memory is bounded by the queue, the peer's stream limit, the windows, and the budget for small frames.
 //!
 //! Not guaranteed: lock-freedom (h2 has a mutex per connection), or fairness among clients that wait for a place in a full
 //! queue.

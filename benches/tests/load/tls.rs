@@ -34,8 +34,8 @@ pub(crate) struct Server {
     pub(crate) certificate: String,
 }
 
-/// Starts a server that offers `protocol`, and answers every request of HTTP/2 with an empty 200.
-pub(crate) fn server(name: &str, protocol: &[u8]) -> Server {
+/// Starts a server that offers `protocols`, and answers every request of HTTP/2 with an empty 200.
+pub(crate) fn server(name: &str, protocols: &[&str]) -> Server {
     let Certificate { made, path } = certificate(name);
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -44,7 +44,7 @@ pub(crate) fn server(name: &str, protocol: &[u8]) -> Server {
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], key)
         .expect("the key fits the certificate");
-    config.alpn_protocols = vec![protocol.to_vec()];
+    config.alpn_protocols = protocols.iter().map(|&it| it.into()).collect();
     let acceptor = TlsAcceptor::from(Arc::new(config));
 
     let (tell, port) = mpsc::channel();
