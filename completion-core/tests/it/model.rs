@@ -708,7 +708,8 @@ impl<'a> World<'a> {
             Owner::Static(pool) => assert_eq!(pool.in_use(), self.out()),
             Owner::Pool(pool) => {
                 let stats = pool.stats();
-                let held = |it: &&Round<'_>| it.held && it.completion.is_none();
+                let held =
+                    |it: &&Round<'_>| it.held && (it.completion.is_none() || it.end.is_some());
                 assert_eq!(stats.in_use, self.out());
                 assert_eq!(stats.held, self.rounds.iter().filter(held).count());
                 assert_eq!(stats.rented, self.rented);
