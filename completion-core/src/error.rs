@@ -130,6 +130,22 @@ impl<P> Rejected<P> {
     pub fn into_payload(self) -> P {
         self.payload
     }
+
+    /// Both.
+    ///
+    /// ```
+    /// # use completion_core::{CompletionSource, Rejection};
+    /// # let source = CompletionSource::<u32, ()>::new();
+    /// let (completer, completion) = source.begin()?;
+    /// drop(completion);
+    /// let rejected = completer.complete(7).unwrap_err();
+    /// assert_eq!(rejected.into_parts(), (Rejection::Closed, 7));
+    /// # Ok::<(), completion_core::BeginError>(())
+    /// ```
+    #[must_use]
+    pub fn into_parts(self) -> (Rejection, P) {
+        (self.reason, self.payload)
+    }
 }
 
 impl<P> fmt::Debug for Rejected<P> {

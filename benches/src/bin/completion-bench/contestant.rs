@@ -109,30 +109,30 @@ impl<P: Payload> Contestant<P> for Pooled<P> {
     }
 }
 
-/// A pool of capacity 0: every round has a box of its own.
-pub(crate) struct Boxed<P>(Pool<P, Failure>);
+/// Our one-shot: every round has a box of its own.
+pub(crate) struct Boxed;
 
-impl<P: Payload> Contestant<P> for Boxed<P> {
-    const NAME: &'static str = "completion-core boxed";
+impl<P: Payload> Contestant<P> for Boxed {
+    const NAME: &'static str = "completion-core oneshot";
     type Place = ();
-    type Sender<'a> = Completer<'static, P, Failure>;
-    type Failure = CompletionError<Failure>;
-    type Receiver<'a> = Completion<'static, P, Failure>;
+    type Sender<'a> = completion_core::oneshot::Sender<P>;
+    type Failure = completion_core::oneshot::error::RecvError;
+    type Receiver<'a> = completion_core::oneshot::Receiver<P>;
 
     fn new() -> Self {
-        Self(Pool::with_capacity(0))
+        Self
     }
 
     fn place(&self) -> Self::Place {}
 
     #[inline(always)]
     fn open<'a>(&'a self, (): &'a mut ()) -> (Self::Sender<'a>, Self::Receiver<'a>) {
-        self.0.rent()
+        completion_core::oneshot::channel()
     }
 
     #[inline(always)]
     fn send(sender: Self::Sender<'_>, payload: P) {
-        let _unheard = sender.complete(payload);
+        let _unheard = sender.send(payload);
     }
 }
 
@@ -456,7 +456,7 @@ mod tests {
         serves_as_a_one_shot::<InPlace>();
         serves_as_a_one_shot::<EventsPlaced>();
         serves_as_a_one_shot::<MultiShot>();
-        serves_as_a_one_shot::<Boxed<u64>>();
+        serves_as_a_one_shot::<Boxed>();
         serves_as_a_one_shot::<OneShot>();
         serves_as_a_one_shot::<Futures>();
     }

@@ -74,7 +74,7 @@ fn with_payload<P: Payload>() -> Vec<Box<dyn Runner>> {
         runner::<P, InPlace>(),
         runner::<P, EventsPlaced>(),
         runner::<P, MultiShot>(),
-        runner::<P, Boxed<P>>(),
+        runner::<P, Boxed>(),
         runner::<P, OneShot>(),
         runner::<P, Futures>(),
     ]

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::contestant::{
-    Contestant, EventsPlaced, EventsPooled, InPlace, MultiShot, Payload, Pooled, Queued, Tokio,
+    Boxed, Contestant, EventsPlaced, EventsPooled, InPlace, MultiShot, OneShot, Payload, Pooled,
+    Queued, Tokio,
 };
 use crate::figures::{Cell, Figures, of};
 use crate::rounds::Round;
@@ -95,6 +96,7 @@ pub(crate) fn exact(figures: &Figures) -> Vec<Yardstick> {
         ));
     }
     all.extend(ahead("instructions", &instructions));
+    all.extend(no_slower("instructions", &instructions));
     all
 }
 
@@ -113,7 +115,18 @@ pub(crate) fn timed(figures: &Figures) -> Vec<Yardstick> {
         against("time", pooled, tokio, Round::TwoThreads, 0.40, &time),
     ];
     all.extend(ahead("time", &time));
+    all.extend(no_slower("time", &time));
     all
+}
+
+/// Our boxed one-shot beside the fastest of the others.
+fn no_slower<'a>(figure: &'a str, quotient: Quotient<'a>) -> impl Iterator<Item = Yardstick> + 'a {
+    [Round::Ready, Round::Pending]
+        .into_iter()
+        .map(move |round| {
+            let (own, other) = (name::<Boxed>(), name::<OneShot>());
+            against(figure, own, other, round, 1.0, quotient)
+        })
 }
 
 fn against(
