@@ -209,21 +209,36 @@ impl<T, E> SlotRef<T, E> {
         self.of(begun)
     }
 
-    /// Counts a round on a slot that was taken out of its shard, where it was begun already; none if it
-    /// is retired.
+    /// Joins the round of a slot that was taken out of its shard; none if it does not rest as usual.
     #[cfg(feature = "alloc")]
     #[inline(always)]
     #[cfg_attr(feature = "diagnostics", track_caller)]
-    pub(crate) fn begin_rented(self) -> Option<Self> {
-        let mut begun = self.peek();
-        if !begun.has_shape(Word::FRESH) {
-            begun = begun.begun_and_shut()?;
+    pub(crate) fn begin_fresh(self) -> Option<Self> {
+        let word = self.peek();
+        if word.has_shape(Word::FRESH) {
+            Some(self.begin_counted(word))
+        } else {
+            None
         }
+    }
+
+    /// The same from any word; none if the slot is retired.
+    #[cfg(feature = "alloc")]
+    #[cfg_attr(feature = "diagnostics", track_caller)]
+    pub(crate) fn begin_rented(self) -> Option<Self> {
+        let begun = self.peek().begun_at_rest()?;
+        Some(self.begin_counted(begun))
+    }
+
+    #[cfg(feature = "alloc")]
+    #[inline(always)]
+    #[cfg_attr(feature = "diagnostics", track_caller)]
+    fn begin_counted(self, begun: Word) -> Self {
         // SAFETY: alive by the invariant; only the counter is borrowed.
         let rents = unsafe { &(*self.as_ptr()).rents };
         // ORDERING: Relaxed; a statistic that only the slot's renter writes.
         rents.store(self.rents().wrapping_add(1), Ordering::Relaxed);
-        Some(self.begin_begun(begun))
+        self.begin_begun(begun)
     }
 
     /// Rounds begun on a pooled slot so far.
@@ -267,6 +282,13 @@ impl<T, E> SlotRef<T, E> {
         } else if word == self.in_shape(Word::AWAITED) {
             cold();
             self.produce_once(self.in_shape(Word::AWAITED), Word::AWAITED, carried)
+        } else if word == self.in_shape(Word::DESERTED) {
+            self.depart(
+                self.in_shape(Word::DESERTED),
+                Word::DESERTED,
+                Word::PRODUCER,
+            );
+            return Err(carried);
         } else if word.is_awaited_again() {
             cold();
             self.produce_once(word, Word::AWAITED, carried)
@@ -805,7 +827,12 @@ impl<T, E> SlotRef<T, E> {
         let outcome = self.outcome_of(word);
         forget();
         self.depart_from(word);
-        outcome
+        // Taken apart and put together again: so the compiler knows that it is one of these, and not the
+        // lack of an outcome, which has the same place in memory.
+        match outcome {
+            Ok(value) => Ok(value),
+            Err(error) => Err(error),
+        }
     }
 
     /// The same from a shape of the common way.

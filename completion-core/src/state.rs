@@ -152,6 +152,9 @@ impl Word {
     /// The shape of the common way: Ended with a value, and the consumer is alone.
     pub(crate) const SUCCEEDED: Self =
         Self(Self::CONSUMER | ((Ending::Value as Raw) << OUTCOME_SHIFT));
+    /// The shape of the common way on which nobody waits any more: Deserted.
+    pub(crate) const DESERTED: Self =
+        Self(Self::PRODUCER | ((Ending::Cancelled as Raw) << OUTCOME_SHIFT));
     /// The shape of the common way on which nothing arrives: Ended as abandoned, and the consumer is
     /// alone.
     pub(crate) const ABANDONED: Self =
@@ -307,11 +310,9 @@ impl Word {
         Self(self.0 & !Self::PRODUCER | SHARED | kept)
     }
 
-    /// The word with which a round began that its pool has closed before its renter could look; none if
-    /// the slot is retired.
+    /// The word with which a slot rests, also if its pool has just closed it; none if it is retired.
     #[cfg(feature = "alloc")]
-    #[cold]
-    pub(crate) const fn begun_and_shut(self) -> Option<Self> {
+    pub(crate) const fn begun_at_rest(self) -> Option<Self> {
         if self.is_retired() {
             None
         } else {

@@ -187,12 +187,25 @@ impl<T, E> Pool<T, E> {
     fn lend(&self) -> Option<SlotRef<T, E>> {
         let own = thread_hint() & (self.shards.len() - 1);
         let shard = self.shard(own);
-        if let Some(bit) = shard.take_easily()
-            && let Some(slot) = self.begin(shard, bit)
-        {
-            return Some(slot);
+        let Some(bit) = shard.take_easily() else {
+            return self.lend_elsewhere(own);
+        };
+        let slot = Self::slot(shard.slot(bit));
+        match slot.begin_fresh() {
+            Some(slot) => Some(slot),
+            None => self.lend_other(own, bit),
         }
-        self.lend_elsewhere(own)
+    }
+
+    /// As [`Pool::lend`], with a bit that was taken out and whose slot is not as it should be.
+    #[cold]
+    #[inline(never)]
+    #[cfg_attr(feature = "diagnostics", track_caller)]
+    fn lend_other(&self, own: usize, bit: u32) -> Option<SlotRef<T, E>> {
+        match self.begin(self.shard(own), bit) {
+            Some(slot) => Some(slot),
+            None => self.lend_elsewhere(own),
+        }
     }
 
     /// Looks at every shard, the thread's own last: there was none to be had easily.
@@ -218,7 +231,6 @@ impl<T, E> Pool<T, E> {
     }
 
     /// Begins a round on the slot of a bit that was taken out; none if it is retired.
-    #[inline(always)]
     #[cfg_attr(feature = "diagnostics", track_caller)]
     fn begin(&self, shard: &Shard, bit: u32) -> Option<SlotRef<T, E>> {
         let slot = Self::slot(shard.slot(bit)).begin_rented();
