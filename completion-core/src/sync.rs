@@ -4,13 +4,18 @@
 //! sources against loom's types by putting its own `sync` module in this place. Cell access is in
 //! closure style because loom checks the extent of each access.
 
-pub(crate) use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+#[cfg(not(feature = "portable-atomic"))]
+use core::sync::atomic;
+#[cfg(feature = "portable-atomic")]
+use portable_atomic as atomic;
+
+pub(crate) use atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 /// How a state word is divided; see [`crate::state`].
 #[cfg(all(target_has_atomic = "64", not(completion_narrow)))]
 mod width {
     pub(crate) type Raw = u64;
-    pub(crate) type AtomicRaw = core::sync::atomic::AtomicU64;
+    pub(crate) type AtomicRaw = super::atomic::AtomicU64;
     pub(crate) const GENERATION_BITS: u32 = 7;
     pub(crate) const VERSION_BITS: u32 = 48;
 
@@ -23,7 +28,7 @@ mod width {
 #[cfg(all(not(target_has_atomic = "64"), not(completion_narrow)))]
 mod width {
     pub(crate) type Raw = u32;
-    pub(crate) type AtomicRaw = core::sync::atomic::AtomicU32;
+    pub(crate) type AtomicRaw = super::atomic::AtomicU32;
     pub(crate) const GENERATION_BITS: u32 = 2;
     pub(crate) const VERSION_BITS: u32 = 21;
 
@@ -36,7 +41,7 @@ mod width {
 #[cfg(completion_narrow)]
 mod width {
     pub(crate) type Raw = u32;
-    pub(crate) type AtomicRaw = core::sync::atomic::AtomicU32;
+    pub(crate) type AtomicRaw = super::atomic::AtomicU32;
     pub(crate) const GENERATION_BITS: u32 = 2;
     pub(crate) const VERSION_BITS: u32 = 2;
 
