@@ -721,8 +721,8 @@ impl<T, E> SlotRef<T, E> {
         let mut word = self.word();
         while word.is_pending() && !word.is_retired() {
             // ORDERING: AcqRel. Release: [P1] the pool's cause goes to the consumer. Acquire: [P2],
-            // [P10] the wakers. Acquire on failure: as for any load of the word.
-            match self.exchange(word, word.shut(), Ordering::AcqRel, Ordering::Acquire) {
+            // [P10] the wakers. Relaxed on failure: nothing was gained, and letting go acquires.
+            match self.exchange(word, word.shut(), Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(()) => {
                     // SAFETY: this exchange emptied the words, if they were filled, and left `TAKING`.
                     let wakers = unsafe { self.move_out(word) }.map(WakeOnDrop);
@@ -807,8 +807,9 @@ impl<T, E> SlotRef<T, E> {
         let mut word = self.word();
         while word.is_pending() {
             // ORDERING: Acquire; [P10] the completer's waker, which may have been registered again since
-            // `word` was read, as the same word. Acquire on failure: [P1] the ending's payload.
-            match self.exchange(word, word.closed(), Ordering::Acquire, Ordering::Acquire) {
+            // `word` was read, as the same word. Relaxed on failure: nothing was gained, and whoever takes
+            // the outcome loads the word for it.
+            match self.exchange(word, word.closed(), Ordering::Acquire, Ordering::Relaxed) {
                 Ok(()) => {
                     // SAFETY: this exchange emptied the words, if they were filled.
                     let wakers = unsafe { self.move_out(word) };

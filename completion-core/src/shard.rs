@@ -304,9 +304,12 @@ impl Shard {
 
     /// The bits of the slots that are out and not retired. If the shard is closed they only get fewer.
     pub(crate) fn out(&self) -> impl Iterator<Item = u32> {
-        // ORDERING: Relaxed, twice; whoever took a slot out did so by a step on this word, which the
-        // closing follows if this follows the closing, so the slot is among those returned.
-        let home = self.free.load(Ordering::Relaxed) | self.retired.load(Ordering::Relaxed);
+        // ORDERING: Acquire; [P7] a slot's last round happens before the shutting of the one under way,
+        // which would pass it over as ended otherwise. Whoever took a slot out did so by a step on this
+        // word, which the closing follows if this follows the closing, so the slot is among those returned.
+        let free = self.free.load(Ordering::Acquire);
+        // ORDERING: Relaxed; a retired slot has no round to be ended.
+        let home = free | self.retired.load(Ordering::Relaxed);
         bits(Self::full(self.len) & !home)
     }
 

@@ -5,58 +5,13 @@
 //! loom-tests` explores the shipped code, with no configuration flag that could leak into other
 //! crates.
 //!
-//! Each model is a file in `tests/models`, named after the rule it checks. `cargo run -p
-//! loom-tests` weakens the protocol in one place at a time and expects the model that guards the place
-//! to fail.
+//! Each file in `tests/models` is a rule, or a column of the grid of producers against consumers.
+//! `cargo run -p loom-tests` weakens the core in one place at a time and expects a model to fail.
 
-extern crate alloc;
-
-#[path = "../../completion-core/src/completer.rs"]
-mod completer;
-#[path = "../../completion-core/src/completion.rs"]
-mod completion;
-#[path = "../../completion-core/src/deadline.rs"]
-mod deadline;
-#[path = "../../completion-core/src/error.rs"]
-mod error;
-#[path = "../../completion-core/src/home.rs"]
-mod home;
-#[path = "../../completion-core/src/oneshot/mod.rs"]
-pub mod oneshot;
-#[path = "../../completion-core/src/pending/mod.rs"]
-mod pending;
-#[path = "../../completion-core/src/pool/mod.rs"]
-mod pool;
-#[path = "../../completion-core/src/round.rs"]
-mod round;
-#[path = "../../completion-core/src/shard.rs"]
-mod shard;
-#[path = "../../completion-core/src/slot.rs"]
-mod slot;
-#[path = "../../completion-core/src/source.rs"]
-mod source;
-#[path = "../../completion-core/src/state.rs"]
-mod state;
-#[path = "../../completion-core/src/static_pool.rs"]
-mod static_pool;
-#[path = "../../completion-core/src/token.rs"]
-mod token;
-#[path = "../../completion-core/src/trace.rs"]
-mod trace;
+include!("core.rs");
 
 mod sync;
 mod witness;
 
-pub use completer::Completer;
-pub use completion::Completion;
-pub use deadline::{DeadlineError, WithDeadline};
-pub use error::{BeginError, CompletionError, NoToken, Rejected, Rejection, RentError};
-pub use pending::{
-    Insert, InsertError, KeyedInsert, KeyedPendingMap, Pending, PendingMap, Policy, RequestId,
-};
-pub use pool::{Pool, PoolStats, Rent, ShrinkError};
-pub use round::Round;
-pub use source::CompletionSource;
-pub use static_pool::StaticPool;
-pub use token::{Status, Token};
+pub use sync::{at, changed, touching};
 pub use witness::{Kind, Payload, Witness};

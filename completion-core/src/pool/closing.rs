@@ -71,12 +71,12 @@ impl<T, E> Pool<T, E> {
     pub fn close_with(&self, cause: impl Fn() -> E + Send + Sync + 'static) -> bool {
         let cause: Cause<E> = Box::new(cause);
         let cause = Box::into_raw(Box::new(cause));
-        // ORDERING: Release; [P1] whoever finds its round closed calls it. Relaxed on failure: the other
-        // closing's cause is not looked at.
+        // ORDERING: Relaxed; [P1] whoever calls it found its round closed, which this thread does
+        // below, by steps that release it. On failure: the other closing's cause is not looked at.
         let first = self.inner().cause.compare_exchange(
             ptr::null_mut(),
             cause,
-            Ordering::Release,
+            Ordering::Relaxed,
             Ordering::Relaxed,
         );
         if first.is_err() {

@@ -2,18 +2,32 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::Arc;
 
 mod begin_follows_leaving;
 mod begin_follows_release;
+mod close;
 mod complete_and_drop;
-mod complete_and_first_poll;
-mod complete_and_new_waker;
+mod consumer_drop;
+mod deadline;
+mod exhaustion;
+mod first_poll;
+mod grid;
+mod held_token;
 mod last_return_frees_the_pool;
+mod new_waker;
 mod pending;
+mod pool_close;
 mod share_and_drop;
+mod shrink;
+mod static_pool;
+mod status;
 mod tail_of_complete_and_next_round;
 mod tokens_and_cancel;
+mod try_take;
+mod waiting_rent;
 mod waker_generations_wrap;
+mod watched;
 
 /// Counts pools: only their shards are aligned to two cache lines.
 struct PoolCount;
@@ -47,13 +61,24 @@ unsafe impl GlobalAlloc for PoolCount {
 #[global_allocator]
 static ALLOCATOR: PoolCount = PoolCount;
 
-/// Runs `body` in every interleaving, or those of at most `preemptions`; each must free its pools.
+/// Runs `body` in every interleaving that loom tries, or those of at most `preemptions`; then in those that
+/// loom misses otherwise, of at most two. Each must free its pools.
+///
+/// `PREEMPTIONS` in the environment is another bound, for more time.
 fn check(preemptions: Option<usize>, body: impl Fn() + Send + Sync + 'static) {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = preemptions;
-    model.check(move || {
+    let body = Arc::new(move || {
         let before = POOLS.get();
         body();
         assert_eq!(POOLS.get(), before, "a pool was not freed, or not once");
     });
+    let mut model = loom::model::Builder::new();
+    let more = std::env::var("PREEMPTIONS")
+        .ok()
+        .and_then(|it| it.parse().ok());
+    model.preemption_bound = preemptions.map(|bound| more.unwrap_or(bound));
+    let every = body.clone();
+    model.check(move || every());
+    model.preemption_bound = Some(2);
+    model.max_branches = 4_000;
+    loom_tests::touching(|| model.check(move || body()));
 }

@@ -1,0 +1,377 @@
+//! Weakens the core in one place at a time and expects a model to fail.
+//!
+//! `cargo run -p loom-tests [-- [--write] [FILTER]]` finds every atomic ordering in `completion-core/src`
+//! and tries everything that can be taken from it: its acquire or release half, and, where a
+//! read-modify-write is, that it is one step. To these it adds changes of the protocol that are
+//! written down in `changes.rs`. It works on a copy of the sources below `target/weaken`, built once: every
+//! place asks at run time whether it is the one to be weakened.
+//!
+//! The table in `docs/verification.md` says which model notices what. That one is tried first, the others
+//! only if it passes. Exits with 1 if nothing notices, or the table is out of date; `--write` writes it.
+
+mod changes;
+mod places;
+mod table;
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use changes::CHANGES;
+use table::Row;
+
+/// What no model can notice, and why: place, mutation, argument.
+const SURVIVORS: &[(&str, &str, &str)] = &[];
+const MOST_SURVIVORS: usize = 3;
+
+/// How long a model may take that is expected to fail.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One run of the copy.
+struct Trial {
+    place: String,
+    mutation: String,
+    /// The copy's `WEAKEN`.
+    code: String,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> io::Result<bool> {
+    let mut arguments: Vec<_> = std::env::args().skip(1).collect();
+    let writes = arguments.first().is_some_and(|it| it == "--write");
+    if writes {
+        arguments.remove(0);
+    }
+    let filter = arguments.pop().unwrap_or_default();
+
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let copy = target.join("weaken");
+    let mut trials = prepare(&root, &copy)?;
+    trials.retain(|it| it.place.contains(&filter) || it.mutation.contains(&filter));
+    let mut models = Models::build(&copy)?;
+
+    let path = root.join("docs/verification.md");
+    let document = fs::read_to_string(&path)?;
+    let known = table::read(&document);
+    models.likely = known
+        .values()
+        .filter(|it| models.names.contains(it))
+        .cloned()
+        .collect();
+    models.likely.sort();
+    models.likely.dedup();
+    let rows = try_all(&trials, &models, &known);
+
+    let lost = rows.iter().filter(|it| it.noticed_by == NOBODY).count();
+    println!("{} tried, {lost} not noticed", rows.len());
+    if !filter.is_empty() {
+        return Ok(lost == 0);
+    }
+    let written = table::write(&document, &rows);
+    let current = written == document;
+    if writes {
+        fs::write(&path, written)?;
+    } else if !current {
+        println!("the table in docs/verification.md is out of date: run with --write");
+    }
+    Ok(lost == 0 && (current || writes) && SURVIVORS.len() <= MOST_SURVIVORS)
+}
+
+const NOBODY: &str = "**nobody**";
+
+/// Tries all, on as many threads as there are processors, and says how it goes.
+fn try_all(
+    trials: &[Trial],
+    models: &Models,
+    known: &HashMap<(String, String), String>,
+) -> Vec<Row> {
+    let next = AtomicUsize::new(0);
+    let rows = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some((number, trial)) =
+                    Some(next.fetch_add(1, Relaxed)).and_then(|n| Some((n, trials.get(n)?)))
+                {
+                    let key = (trial.place.clone(), trial.mutation.clone());
+                    let noticed_by = survivor(trial)
+                        .map_or_else(|| models.who_notices(trial, known.get(&key)), str::to_owned);
+                    let mut rows = rows.lock().unwrap();
+                    let (place, mutation) = key;
+                    println!(
+                        "[{}/{}] {place}: {mutation}: {noticed_by}",
+                        rows.len() + 1,
+                        trials.len()
+                    );
+                    let _ = io::stdout().flush();
+                    let row = Row {
+                        place,
+                        mutation,
+                        noticed_by,
+                    };
+                    rows.push((number, row));
+                }
+            });
+        }
+    });
+    let mut rows = rows.into_inner().unwrap();
+    rows.sort_by_key(|(number, _)| *number);
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+fn survivor(trial: &Trial) -> Option<&'static str> {
+    SURVIVORS
+        .iter()
+        .find(|(place, mutation, _)| (*place, *mutation) == (&trial.place, &trial.mutation))
+        .map(|(_, _, argument)| *argument)
+}
+
+/// The copy's models.
+struct Models {
+    program: PathBuf,
+    names: Vec<String>,
+    /// Those that noticed something before.
+    likely: Vec<String>,
+    /// Those that pass with nothing weakened, so that their failing says something.
+    sound: Mutex<HashMap<String, bool>>,
+}
+
+impl Models {
+    fn build(copy: &Path) -> io::Result<Self> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let built = Command::new(cargo)
+            .current_dir(copy)
+            .env("CARGO_TARGET_DIR", copy.join("target"))
+            .env("RUSTFLAGS", "--cap-lints=allow")
+            .args(["test", "-p", "loom-tests", "--test", "models"])
+            .args([
+                "--no-run",
+                "--quiet",
+                "--message-format=json-render-diagnostics",
+            ])
+            .stderr(Stdio::inherit())
+            .output()?;
+        let messages = String::from_utf8_lossy(&built.stdout);
+        let program = messages
+            .lines()
+            .filter(|message| message.contains("\"name\":\"models\""))
+            .find_map(|message| message.split_once("\"executable\":\""))
+            .and_then(|(_, rest)| Some(PathBuf::from(rest.split_once('"')?.0)))
+            .ok_or_else(|| io::Error::other("the copy does not build"))?;
+        let listed = Command::new(&program).arg("--list").output()?;
+        let names = String::from_utf8_lossy(&listed.stdout)
+            .lines()
+            .filter_map(|line| Some(line.strip_suffix(": test")?.to_owned()))
+            .collect();
+        Ok(Self {
+            program,
+            names,
+            likely: Vec::new(),
+            sound: Mutex::new(HashMap::new()),
+        })
+    }
+
+    /// The first model that fails; the one that is known to is asked first.
+    fn who_notices(&self, trial: &Trial, known: Option<&String>) -> String {
+        let known = known.filter(|known| self.names.contains(known));
+        known
+            .into_iter()
+            .chain(&self.likely)
+            .chain(&self.names)
+            .find(|model| self.fails(model, Some(&trial.code)) && self.is_sound(model))
+            .map_or_else(|| NOBODY.to_owned(), Clone::clone)
+    }
+
+    fn is_sound(&self, model: &str) -> bool {
+        if let Some(sound) = self.sound.lock().unwrap().get(model) {
+            return *sound;
+        }
+        let sound = !self.fails(model, None);
+        self.sound.lock().unwrap().insert(model.to_owned(), sound);
+        sound
+    }
+
+    /// Whether the model fails in time.
+    fn fails(&self, model: &str, weaken: Option<&str>) -> bool {
+        let mut command = Command::new(&self.program);
+        command
+            .args(["--exact", model])
+            .env_remove("WEAKEN")
+            .env("RUST_BACKTRACE", "0")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        if let Some(weaken) = weaken {
+            command.env("WEAKEN", weaken);
+        }
+        let mut child = command.spawn().expect("it ran before");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match child.try_wait().expect("a child of ours") {
+                Some(status) => return !status.success(),
+                None if Instant::now() >= deadline => {
+                    child.kill().expect("a child of ours");
+                    child.wait().expect("a child of ours");
+                    return false;
+                }
+                None => thread::park_timeout(Duration::from_millis(2)),
+            }
+        }
+    }
+}
+
+/// A workspace of just the models and the sources they include, in which every place asks whether it
+/// is to be weakened; and everything that can be asked for.
+fn prepare(root: &Path, copy: &Path) -> io::Result<Vec<Trial>> {
+    for folder in [
+        "completion-core/src",
+        "loom-tests/src",
+        "loom-tests/tests/models",
+    ] {
+        let to = copy.join(folder);
+        if to.exists() {
+            fs::remove_dir_all(&to)?;
+        }
+        copy_folder(&root.join(folder), &to)?;
+    }
+    fs::copy(root.join("Cargo.lock"), copy.join("Cargo.lock"))?;
+    // Of the tests the models alone, which need nothing beside.
+    let manifest = fs::read_to_string(root.join("loom-tests/Cargo.toml"))?;
+    let manifest = manifest.replace("shuttle.workspace = true\n", "");
+    fs::write(copy.join("loom-tests/Cargo.toml"), manifest)?;
+    let manifest: String = fs::read_to_string(root.join("Cargo.toml"))?
+        .lines()
+        .filter(|line| !line.starts_with("default-members") && !line.starts_with("exclude"))
+        .map(|line| {
+            if line.starts_with("members") {
+                "members = [\"loom-tests\"]"
+            } else {
+                line
+            }
+        })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    fs::write(copy.join("Cargo.toml"), manifest)?;
+
+    let sources = copy.join("completion-core/src");
+    let mut trials = Trials::default();
+    for file in sources_below(&sources, "")? {
+        let path = sources.join(&file);
+        let source = fs::read_to_string(&path)?;
+        let asking = trials.instrument(&file, &source)?;
+        fs::write(path, asking)?;
+    }
+    Ok(trials.list)
+}
+
+/// The Rust sources in a folder, their tests aside.
+fn sources_below(folder: &Path, prefix: &str) -> io::Result<Vec<String>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        if entry.file_type()?.is_dir() {
+            files.extend(sources_below(&entry.path(), &format!("{name}/"))?);
+        } else if name.ends_with(".rs") && !NOT_MODELLED.contains(&name.as_str()) {
+            files.push(name);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The models put their own `sync` in this one's place, and test no pure function.
+const NOT_MODELLED: [&str; 2] = ["sync.rs", "state/tests.rs"];
+
+#[derive(Default)]
+struct Trials {
+    list: Vec<Trial>,
+    places: usize,
+}
+
+impl Trials {
+    fn next_place(&mut self) -> usize {
+        self.places += 1;
+        self.places
+    }
+
+    /// The source with its places asking.
+    fn instrument(&mut self, file: &str, source: &str) -> io::Result<String> {
+        let mut edits = Vec::new();
+        for place in places::find(file, source) {
+            let number = self.next_place();
+            for mutation in place.mutations() {
+                self.list.push(Trial {
+                    place: place.to_string(),
+                    mutation: place.describe(mutation),
+                    code: format!("{number} {}", mutation.code()),
+                });
+            }
+            let ordering = &source[place.span.clone()];
+            let asking = format!("crate::sync::at({number}, {ordering})");
+            edits.push((place.span, asking));
+        }
+        for change in CHANGES.iter().filter(|it| it.file == file) {
+            let number = self.next_place();
+            let span = change.find(source).ok_or_else(|| {
+                io::Error::other(format!("does not apply any more: {}", change.what))
+            })?;
+            self.list.push(Trial {
+                place: format!("`{file}`"),
+                mutation: change.what.to_owned(),
+                code: format!("{number} changed"),
+            });
+            let (from, to) = (change.from, change.to);
+            let asking =
+                format!("(if crate::sync::changed({number}) {{ {to} }} else {{ {from} }})");
+            edits.push((span, asking));
+        }
+        edits.sort_by_key(|(span, _)| span.start);
+
+        let mut asking = String::new();
+        let mut done = 0;
+        for (span, edit) in edits {
+            asking.push_str(&source[done..span.start]);
+            asking.push_str(&edit);
+            done = span.end;
+        }
+        asking.push_str(&source[done..]);
+        // What asks cannot do so at compile time.
+        Ok(if file == "state.rs" {
+            asking.replace("const fn", "fn")
+        } else {
+            asking
+        })
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &to)?;
+        } else {
+            fs::copy(entry.path(), to)?;
+        }
+    }
+    Ok(())
+}

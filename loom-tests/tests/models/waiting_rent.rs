@@ -1,0 +1,188 @@
+//! rent that waits ‖ return, cancel, close: a slot that comes home while somebody waits reaches the one who
+//! waits longest, and is never stranded. The list's lock is loom's.
+
+use core::task::Poll;
+
+use loom::sync::Arc;
+use loom::thread;
+use loom_tests::{CompletionError, Kind, Pool, RentError, Witness};
+
+use crate::check;
+
+#[test]
+fn wait_and_return() {
+    check(None, || {
+        let witness = Witness::new(Kind::A);
+        let pool = Pool::<u32, ()>::with_capacity(1);
+        let lent = pool.try_rent().unwrap();
+        let returner = thread::spawn(move || drop(lent));
+        let (completer, mut completion) = witness.block_on(pool.rent_async()).unwrap();
+        completer.complete(7).unwrap();
+        assert_eq!(completion.try_take(), Some(Ok(7)));
+        returner.join().unwrap();
+        assert_eq!(pool.stats().in_use, 0);
+        witness.assert_nothing_left();
+        // Nobody waits any more, so the slot comes home in the ordinary way.
+        drop(pool.try_rent().unwrap());
+        drop(pool.try_rent().unwrap());
+    });
+}
+
+/// Whoever gives up passes on what it was just given.
+#[test]
+fn cancel_and_return() {
+    check(None, || {
+        let [first, second] = [Kind::A, Kind::B].map(Witness::new);
+        let pool = Pool::<u32, ()>::with_capacity(1);
+        let lent = pool.try_rent().unwrap();
+        let mut cancelled = pool.rent_async();
+        assert!(first.poll(&mut cancelled).is_pending());
+        let mut waiting = pool.rent_async();
+        assert!(second.poll(&mut waiting).is_pending());
+        let returner = thread::spawn(move || drop(lent));
+        drop(cancelled);
+        drop(second.block_on(waiting).unwrap());
+        returner.join().unwrap();
+        assert_eq!(pool.stats().in_use, 0);
+        first.assert_nothing_left();
+        second.assert_nothing_left();
+    });
+}
+
+/// With nobody left to take it, the slot goes home.
+#[test]
+fn last_cancel_and_return() {
+    check(None, || {
+        let witness = Witness::new(Kind::A);
+        let pool = Pool::<u32, ()>::with_capacity(1);
+        let lent = pool.try_rent().unwrap();
+        let mut cancelled = pool.rent_async();
+        assert!(witness.poll(&mut cancelled).is_pending());
+        let returner = thread::spawn(move || drop(lent));
+        drop(cancelled);
+        returner.join().unwrap();
+        assert_eq!(pool.stats().in_use, 0);
+        drop(pool.try_rent().unwrap());
+        drop(pool.try_rent().unwrap());
+        witness.assert_nothing_left();
+    });
+}
+
+#[test]
+fn wait_and_close() {
+    check(Some(3), || {
+        let witness = Witness::new(Kind::A);
+        let pool = Arc::new(Pool::<u32, u32>::with_capacity(1));
+        let lent = pool.try_rent().unwrap();
+        let closer = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                drop(lent);
+                pool.close(9);
+            })
+        };
+        match witness.block_on(pool.rent_async()) {
+            Ok((completer, completion)) => {
+                let outcome = witness.block_on(completion);
+                assert_eq!(outcome, Err(CompletionError::Failed(9)));
+                drop(completer);
+            }
+            Err(reason) => assert_eq!(reason, RentError::Closed),
+        }
+        closer.join().unwrap();
+        assert_eq!(pool.stats().in_use, 0);
+        witness.assert_nothing_left();
+    });
+}
+
+/// The slot is handed over while the pool closes: closed it stays, whatever flag is cleared meanwhile.
+#[test]
+fn return_and_close() {
+    check(Some(3), || {
+        let witness = Witness::new(Kind::A);
+        let pool = Pool::<u32, u32>::with_capacity(1);
+        let lent = pool.try_rent().unwrap();
+        let mut waiting = pool.rent_async();
+        assert!(witness.poll(&mut waiting).is_pending());
+        let returner = thread::spawn(move || drop(lent));
+        assert!(pool.close(9));
+        match witness.block_on(waiting) {
+            Ok((completer, mut completion)) => {
+                let outcome = completion.try_take();
+                assert_eq!(outcome, Some(Err(CompletionError::Failed(9))));
+                drop(completer);
+            }
+            Err(reason) => assert_eq!(reason, RentError::Closed),
+        }
+        returner.join().unwrap();
+        assert_eq!(pool.try_rent().unwrap_err(), RentError::Closed);
+        assert_eq!(pool.stats().in_use, 0);
+        witness.assert_nothing_left();
+    });
+}
+
+/// First come, first served: the second waits until the first has done its round.
+#[test]
+fn two_wait_in_order() {
+    check(None, || {
+        let [first, second] = [Kind::A, Kind::B].map(|kind| Arc::new(Witness::new(kind)));
+        let pool = Pool::<u32, ()>::with_capacity(1);
+        let lent = pool.try_rent().unwrap();
+        let mut one = pool.rent_async();
+        assert!(first.poll(&mut one).is_pending());
+        let mut two = pool.rent_async();
+        assert!(second.poll(&mut two).is_pending());
+        let returner = thread::spawn(move || drop(lent));
+        // The slot may be on its way to the first; the second has nothing yet.
+        assert!(second.poll(&mut two).is_pending());
+        let round = first.block_on(one).unwrap();
+        assert!(second.poll(&mut two).is_pending());
+        drop(round);
+        drop(second.block_on(two).unwrap());
+        returner.join().unwrap();
+        assert_eq!(pool.stats().in_use, 0);
+        first.assert_nothing_left();
+        second.assert_nothing_left();
+    });
+}
+
+/// Two come to wait at once while the slot comes home.
+#[test]
+fn two_join_and_return() {
+    check(Some(2), || {
+        let witness = Arc::new(Witness::new(Kind::A));
+        let pool = Arc::new(Pool::<u32, ()>::with_capacity(1));
+        let lent = pool.try_rent().unwrap();
+        let other = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                let witness = Witness::new(Kind::B);
+                drop(witness.block_on(pool.rent_async()).unwrap());
+                witness.assert_nothing_left();
+            })
+        };
+        let returner = thread::spawn(move || drop(lent));
+        drop(witness.block_on(pool.rent_async()).unwrap());
+        other.join().unwrap();
+        returner.join().unwrap();
+        assert_eq!(pool.stats().in_use, 0);
+        witness.assert_nothing_left();
+    });
+}
+
+/// The last handle goes while the slot that it waited for comes home.
+#[test]
+fn cancel_and_return_free_the_pool() {
+    check(None, || {
+        let witness = Witness::new(Kind::A);
+        let pool = Pool::<u32, ()>::with_capacity(1);
+        let lent = pool.try_rent().unwrap();
+        let mut waiting = pool.rent_async();
+        assert!(matches!(witness.poll(&mut waiting), Poll::Pending));
+        let returner = thread::spawn(move || drop(lent));
+        drop(waiting);
+        drop(pool);
+        returner.join().unwrap();
+        witness.assert_nothing_left();
+    });
+}
