@@ -122,7 +122,7 @@ fn answer_and_drop_free_the_pool() {
         assert!(witness.poll(&mut completion).is_pending());
         let token = completer.into_held_token().unwrap();
         let consumer = thread::spawn(move || drop(completion));
-        assert!(pool.complete(token, 1).is_ok() || pool.status(token) == Status::Stale);
+        assert!(pool.complete(token, 1).is_ok() || pool.status(token) != Status::Pending);
         drop(pool);
         consumer.join().unwrap();
         witness.assert_nothing_left();
