@@ -36,27 +36,27 @@ pub(crate) const CHANGES: &[Change] = changes! {
     "state.rs", "a saturated generation is trusted":
         "fn wake(" .. "self.is_saturated()" => "false";
     "round.rs", "the waiter is not woken":
-        "fn end(" .. "(word.wake(), copied)" => "(Wake::Nobody, copied)";
+        "fn end_once(" .. "(wake == Wake::Copied)" => "false";
     "round.rs", "the tail of complete reads the waker late":
-        "(Wake::Copied, Some(copied)) => " .. "unsafe { copied.into_waker() }" => "{ let _ = copied; unsafe { self.waiter().copy().into_waker() } }";
+        "if let Some(copied) = copied {" .. "unsafe { copied.into_waker() }" => "{ let _ = copied; unsafe { self.waiter().copy().into_waker() } }";
     "round.rs", "every waker is taken for the registered one":
-        "fn poll(" .. "self.waiter().will_wake(waker)" => "true";
+        "fn poll_carefully(" .. "self.waiter().will_wake(waker)" => "true";
     "round.rs", "every watcher is taken for the registered one":
         "fn watch(" .. "self.watcher().will_wake(waker)" => "true";
     "round.rs", "closing does not wake the completer":
         "fn close(self)" .. "watcher.wake()" => "drop(watcher)";
     "round.rs", "leaving does not wake the completer":
-        "fn drop_consumer(" .. "watcher.into_iter().for_each(Waker::wake)" => "drop(watcher)";
+        "fn drop_consumer_carefully(" .. "WakeOnDrop(watcher)" => "WakeOnDrop(watcher.filter(|_| false))";
     "round.rs", "a pool that closes wakes nobody":
         "struct WakeOnDrop" .. "Waker::wake" => "drop::<Waker> as fn(Waker)";
 
     // Who may, and who must.
     "state.rs", "nobody present is taken for released":
-        "fn is_idle(" .. "!VERSION_MASK" => "PRESENT";
+        "fn is_idle(" .. "self.has_shape(Self::NEW)" => "(self.0 & PRESENT == 0)";
     "state.rs", "a claim does not keep others out":
         "fn is_open(" .. "OUTCOME_MASK | Self::PRODUCER" => "OUTCOME_MASK";
     "state.rs", "versions stand still":
-        "fn next_round(" .. "VERSION_ONE" => "0";
+        "VERSION_MASK | Self::TAKING" .. "VERSION_ONE" => "0";
     "state.rs", "a round that is over is held":
         "fn shared(" .. "held && self.is_pending()" => "held";
     "state.rs", "claiming does not let go":
@@ -64,25 +64,33 @@ pub(crate) const CHANGES: &[Change] = changes! {
     "round.rs", "nobody releases after the last leaves":
         "fn leave(" .. "word.is_alone(bit)" => "false";
     "round.rs", "a refused answer does not let go":
-        "word.is_held() {" .. "self.let_go(word)" => "()";
+        "word.is_held() {" .. "self.let_go(word)" => "false";
     "round.rs", "nobody releases after the last answer":
         "fn let_go(" .. "word.is_held_alone()" => "false";
+    "round.rs", "who is refused counts as letting go":
+        "fn let_go(" .. "word = actual" => "{ self.holding().unwrap().one_less(); word = actual }";
     "round.rs", "a dropped completion keeps its outcome":
         "let _outcome = " .. "asked" => "false";
+    "round.rs", "a consumer leaves a held round without reporting it":
+        "fn drop_consumer_carefully(" .. "word.is_kept()" => "word.is_watched()";
 
     // The pool.
+    "round.rs", "closing ends nothing":
+        "fn shut(self)" .. "word.is_pending()" => "false";
+    "round.rs", "closing lets go of nothing":
+        "fn shut(self)" .. "word.is_held()" => "false";
     "shard.rs", "the pool's end is not noticed by a return":
-        "fn put(" .. "(word + bit_set).cast_signed() < 0" => "false";
+        "fn bring(" .. "word & last == last" => "false";
     "shard.rs", "retired slots are waited for":
-        "let step = " .. "TOP - full + retired" => "TOP - full";
+        "| bit | " .. "retired" => "0";
     "shard.rs", "a closed pool lends":
-        "home == 0 || " .. "free & CLOSED != 0" => "false";
-    "shard.rs", "closing ends no round":
-        "let mut out = " .. "Self::full(self.len) & !word" => "0";
+        "fn take(" .. "free & CLOSED == 0" => "true";
+    "shard.rs", "closing finds no round":
+        "fn out(" .. "Self::full(self.len) & !home" => "0";
     "shard.rs", "a return does not look for who waits":
-        "let mut word = free.load(Ordering::Relaxed);" .. "word & WANTED != 0" => "false";
+        "fn put_carefully(" .. "word & WANTED != 0" => "false";
     "pool/mod.rs", "a rent looks at one shard":
-        "for turn in " .. "0..shards.len()" => "0..1";
+        "for turn in " .. "1..=self.shards.len()" => "1..=0";
     "pool/waiting.rs", "whoever comes to wait does not look again":
         "fn join(" .. "shard.take()" => "None::<u32>";
     "pool/waiting.rs", "the last to wait is served first":
@@ -91,4 +99,6 @@ pub(crate) const CHANGES: &[Change] = changes! {
         "lock().closed = " .. "true" => "false";
     "pool/shrinking.rs", "shrinking forgets versions":
         "Inner::new(capacity, |number| " .. "self.nth(number).peek()" => "{ let _ = number; crate::state::Word::NEW.begun() }";
+    "pool/holding.rs", "a held id is not taken":
+        "fn is_taken(" .. "word.is_held()" => "false";
 };
