@@ -147,7 +147,12 @@ fn forged_token_and_late_hold() {
         };
         let token = completer.into_held_token().unwrap();
         assert_eq!(token, Token::from_bits(0));
+        // The slot is home, and nobody brings it home again.
+        let (completer, mut completion) = pool.try_rent().unwrap();
         forger.join().unwrap();
+        assert_eq!(pool.stats().in_use, 1);
+        completer.complete(witness.payload(2)).unwrap();
+        assert_eq!(completion.try_take().unwrap().unwrap().number(), 2);
         assert_eq!(pool.status(token), Status::Stale);
         assert_eq!(pool.stats().in_use, 0);
         witness.assert_nothing_left();

@@ -62,7 +62,7 @@ unsafe impl GlobalAlloc for PoolCount {
 static ALLOCATOR: PoolCount = PoolCount;
 
 /// Runs `body` in every interleaving that loom tries, or those of at most `preemptions`; then in those that
-/// loom misses otherwise, of at most two. Each must free its pools.
+/// loom misses otherwise, of at most two, or one where there is a bound. Each must free its pools.
 ///
 /// `PREEMPTIONS` in the environment is another bound, for more time.
 fn check(preemptions: Option<usize>, body: impl Fn() + Send + Sync + 'static) {
@@ -78,7 +78,7 @@ fn check(preemptions: Option<usize>, body: impl Fn() + Send + Sync + 'static) {
     model.preemption_bound = preemptions.map(|bound| more.unwrap_or(bound));
     let every = body.clone();
     model.check(move || every());
-    model.preemption_bound = Some(2);
+    model.preemption_bound = Some(if preemptions.is_some() { 1 } else { 2 });
     model.max_branches = 4_000;
     loom_tests::touching(|| model.check(move || body()));
 }
