@@ -43,8 +43,8 @@ macro_rules! bugs {
 const BUGS: &[Bug] = bugs! {
     "dotnet/coreclr#22711", "the tail of a complete touches the slot",
     "hostile::the_tail_of_an_ending_leaves_the_next_round_alone":
-        "round.rs", "(Wake::Copied, Some(copied)) =>" .. "unsafe { copied.into_waker() }.wake()"
-            => "{ unsafe { copied.into_waker() }.wake(); self.waiter().fill(Waker::noop().clone()) }";
+        "round.rs", "fn end_once(" .. "unsafe { copied.into_waker() }.wake();"
+            => "unsafe { copied.into_waker() }.wake(); self.waiter().fill(Waker::noop().clone());";
 
     "ManualResetValueTaskSourceCore", "a second producer overwrites the first one's value",
     "token::of_a_source::the_first_producer_wins_and_the_others_get_their_payload_back":
@@ -65,11 +65,11 @@ const BUGS: &[Bug] = bugs! {
 
     "faern/oneshot#15, windows-rs#342", "the first waker is kept",
     "wakers::only_the_last_waker_is_woken_and_the_first_is_dropped_at_once":
-        "round.rs", "fn ended_or_wake(" .. "self.waiter().will_wake(waker)" => "true";
+        "round.rs", "fn poll_carefully(" .. "self.waiter().will_wake(waker)" => "true";
 
     "tokio#1648, #7884, #8095", "the waker of a dropped completion is kept",
     "wakers::the_waker_is_gone_the_moment_the_round_ends":
-        "round.rs", "Dropped last, also if who waits" .. "word.is_waiting()" => "false";
+        "round.rs", "fn desert_once(" .. "let _waiter = copied.map(|copied| unsafe { copied.into_waker() })" => "let _ = copied";
 
     "irrustible/async-oneshot#5", "closing wakes the wrong side",
     "watching::who_watches_is_woken_when_the_completion_leaves_or_closes":
@@ -82,7 +82,7 @@ const BUGS: &[Bug] = bugs! {
 
     "RUSTSEC-2025-0024", "an outcome that nobody took is dropped twice",
     "source::an_outcome_that_nobody_took_is_dropped_with_the_completion":
-        "round.rs", "is cloned for who asks for it." .. "let asked" => "drop(self.outcome(word));\n        let asked";
+        "round.rs", "is made for who asks for it." .. "let asked" => "drop(self.outcome_of(word));\n        let asked";
 
     "RUSTSEC-2025-0047", "an index one past the end is taken",
     "token::of_a_pool_of_one::any_number_is_a_token_and_none_harms":
@@ -90,7 +90,7 @@ const BUGS: &[Bug] = bugs! {
 
     "nats.rs#1617", "a request that was given up leaves its entry behind",
     "token::of_a_pool_of_one::a_dropped_completion_frees_a_shared_round_at_once":
-        "round.rs", "Dropped last, also if who waits" .. "word.is_alone(Word::CONSUMER)" => "false";
+        "round.rs", "fn desert_once(" .. "shape.is_alone(Word::CONSUMER)" => "false";
 
     "OpenLogi#1286, scylla-rust-driver#304", "a key is free before the other side has answered",
     "held::a_dropped_completion_leaves_the_source_out_until_any_answer":
