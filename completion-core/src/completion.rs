@@ -134,6 +134,16 @@ impl<T, E> Completion<'_, T, E> {
     }
 
     /// Whether the outcome was taken, after which polling panics.
+    ///
+    /// ```
+    /// let source = completion_core::CompletionSource::<u32, ()>::new();
+    /// let (completer, mut completion) = source.begin()?;
+    /// completer.complete(7)?;
+    /// assert!(!completion.is_terminated());
+    /// completion.try_take();
+    /// assert!(completion.is_terminated());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_terminated(&self) -> bool {
         self.slot.is_none()

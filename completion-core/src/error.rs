@@ -119,13 +119,13 @@ impl<P> Rejected<P> {
         }
     }
 
-    /// Why the call had no effect.
+    /// Why the call had no effect; see the example of the type.
     #[must_use]
     pub const fn reason(&self) -> Rejection {
         self.reason
     }
 
-    /// What was not delivered.
+    /// What was not delivered; see the example of the type.
     #[must_use]
     pub fn into_payload(self) -> P {
         self.payload
@@ -199,6 +199,16 @@ impl<C> NoToken<C> {
     }
 
     /// The completer, still good for completing.
+    ///
+    /// ```
+    /// # #[cfg(feature = "alloc")] {
+    /// let pool = completion_core::Pool::<u32, ()>::with_capacity(0);
+    /// let (completer, mut completion) = pool.rent();
+    /// let completer = completer.into_token().unwrap_err().into_completer();
+    /// completer.complete(7).unwrap();
+    /// assert_eq!(completion.try_take(), Some(Ok(7)));
+    /// # }
+    /// ```
     #[must_use = "dropping the completer abandons the round"]
     pub fn into_completer(self) -> C {
         self.completer

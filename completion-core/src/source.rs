@@ -56,6 +56,11 @@ impl<T, E> RefUnwindSafe for CompletionSource<T, E> {}
 impl<T, E> CompletionSource<T, E> {
     constructor! {
         /// An idle source.
+        ///
+        /// ```
+        /// static SOURCE: completion_core::CompletionSource<u32, ()> = completion_core::CompletionSource::new();
+        /// assert!(SOURCE.begin().is_ok());
+        /// ```
         #[must_use]
         pub const fn new() -> Self {
             Self { slot: Slot::new(Home::in_place(0), Word::NEW) }

@@ -61,6 +61,11 @@ impl<T, E, const N: usize> StaticPool<T, E, N> {
         /// A pool of `N` idle sources.
         ///
         /// Does not compile for more than 65 536, which is what a token can tell apart.
+        ///
+        /// ```
+        /// static POOL: completion_core::StaticPool<u32, (), 8> = completion_core::StaticPool::new();
+        /// assert!(POOL.try_rent().is_ok());
+        /// ```
         #[must_use]
         pub const fn new() -> Self {
             const { assert!(N <= 1 << 16, "a token has 16 bits for the source's number") };

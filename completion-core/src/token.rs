@@ -51,6 +51,12 @@ impl Token {
 
     /// The token that [`Token::to_bits`] turned into this number. Any number is a token; one that
     /// names no current round is stale.
+    ///
+    /// ```
+    /// # use completion_core::{CompletionSource, Status, Token};
+    /// let source = CompletionSource::<u8, ()>::new();
+    /// assert_eq!(source.status(Token::from_bits(42)), Status::Stale);
+    /// ```
     #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)

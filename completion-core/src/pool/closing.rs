@@ -107,6 +107,13 @@ impl<T, E> Pool<T, E> {
     }
 
     /// Whether the pool was closed. `true` is final.
+    ///
+    /// ```
+    /// let pool = completion_core::Pool::<u32, &str>::new();
+    /// assert!(!pool.is_closed());
+    /// pool.close("over");
+    /// assert!(pool.is_closed());
+    /// ```
     #[must_use]
     pub fn is_closed(&self) -> bool {
         // The last, so that all are when this says so.

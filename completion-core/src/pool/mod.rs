@@ -94,12 +94,26 @@ impl<T, E> Pool<T, E> {
     pub const DEFAULT_CAPACITY: u16 = 256;
 
     /// A pool of [256](Self::DEFAULT_CAPACITY) sources.
+    ///
+    /// ```
+    /// let pool = completion_core::Pool::<u32, ()>::new();
+    /// assert_eq!(pool.stats().capacity, 256);
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::with_capacity(Self::DEFAULT_CAPACITY)
     }
 
     /// A pool of `capacity` sources; 0 is legal, and makes every round an overflow.
+    ///
+    /// ```
+    /// let pool = completion_core::Pool::<u32, ()>::with_capacity(0);
+    /// assert!(pool.try_rent().is_err());
+    /// let (completer, mut completion) = pool.rent();
+    /// completer.complete(7)?;
+    /// assert_eq!(completion.try_take(), Some(Ok(7)));
+    /// # Ok::<(), completion_core::Rejected<u32>>(())
+    /// ```
     #[must_use]
     pub fn with_capacity(capacity: u16) -> Self {
         Self::of(Inner::new(usize::from(capacity), |_| Word::NEW.begun()))

@@ -9,6 +9,13 @@ impl<T, E> Pool<T, E> {
     /// Nothing on the way of a round counts for it: it is derived from the free bits and from what
     /// each source knows of itself; only a round that becomes held is counted, and when it is held no more. While rounds are under way the figures are of slightly different
     /// moments; at rest they are exact, except `high_water`, which is an upper bound.
+    ///
+    /// ```
+    /// let pool = completion_core::Pool::<u32, ()>::with_capacity(2);
+    /// let _lent = pool.rent();
+    /// let stats = pool.stats();
+    /// assert_eq!((stats.capacity, stats.in_use, stats.rented), (2, 1, 1));
+    /// ```
     #[must_use]
     pub fn stats(&self) -> PoolStats {
         let (mut capacity, mut in_use) = (0, 0);
