@@ -109,6 +109,12 @@ impl<K: RequestId, T, E> KeyedPendingMap<K, T, E> {
     /// are given up.
     ///
     /// Allocates room for all of them. With a capacity of 0 it is always full.
+    ///
+    /// ```
+    /// # use completion_core::{InsertError, KeyedPendingMap, Policy};
+    /// let requests = KeyedPendingMap::<u16, u32, ()>::new(4, Policy::hold_until_completed());
+    /// assert_eq!(requests.capacity(), 4);
+    /// ```
     #[must_use]
     pub fn new(capacity: u16, policy: Policy) -> Self {
         let capacity_usize = usize::from(capacity);
@@ -272,6 +278,15 @@ impl<K: RequestId, T, E> KeyedPendingMap<K, T, E> {
     /// Whether inserting the id would be an error: somebody waits for its reply, or it is held.
     ///
     /// A peer may change that before the answer is read.
+    ///
+    /// ```
+    /// # use completion_core::{InsertError, KeyedPendingMap, Policy};
+    /// let requests = KeyedPendingMap::<u16, u32, ()>::new(4, Policy::hold_until_completed());
+    /// let pending = requests.insert(7)?;
+    /// assert!(requests.contains(7));
+    /// # drop(pending);
+    /// # Ok::<(), InsertError>(())
+    /// ```
     #[must_use]
     pub fn contains(&self, id: K) -> bool {
         self.pool().is_taken(self.token(id))
@@ -304,12 +319,25 @@ impl<K: RequestId, T, E> KeyedPendingMap<K, T, E> {
     }
 
     /// Whether [`fail_all`](Self::fail_all) was called. `true` is final.
+    ///
+    /// ```
+    /// # use completion_core::{InsertError, KeyedPendingMap, Policy};
+    /// let requests = KeyedPendingMap::<u16, u32, ()>::new(4, Policy::hold_until_completed());
+    /// requests.fail_all(|| ());
+    /// assert!(requests.is_closed());
+    /// ```
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.requests.is_closed()
     }
 
     /// How many requests the map has room for.
+    ///
+    /// ```
+    /// # use completion_core::{InsertError, KeyedPendingMap, Policy};
+    /// let requests = KeyedPendingMap::<u16, u32, ()>::new(4, Policy::hold_until_completed());
+    /// assert_eq!(requests.capacity(), 4);
+    /// ```
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.requests.capacity()
@@ -317,24 +345,58 @@ impl<K: RequestId, T, E> KeyedPendingMap<K, T, E> {
 
     /// How many places are taken: by requests that wait, by replies that nobody has taken yet, and by
     /// held ids.
+    ///
+    /// ```
+    /// # use completion_core::{InsertError, KeyedPendingMap, Policy};
+    /// let requests = KeyedPendingMap::<u16, u32, ()>::new(4, Policy::hold_until_completed());
+    /// let pending = requests.insert(7)?;
+    /// assert_eq!(requests.len(), 1);
+    /// drop(pending);
+    /// assert_eq!(requests.len(), 1, "held");
+    /// # Ok::<(), InsertError>(())
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.requests.len()
     }
 
     /// Whether no place is taken.
+    ///
+    /// ```
+    /// # use completion_core::{InsertError, KeyedPendingMap, Policy};
+    /// let requests = KeyedPendingMap::<u16, u32, ()>::new(4, Policy::hold_until_completed());
+    /// assert!(requests.is_empty());
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.requests.is_empty()
     }
 
     /// How many ids are held: given up, and not answered yet. Always 0 under [`Policy::revoke_now`].
+    ///
+    /// ```
+    /// # use completion_core::{InsertError, KeyedPendingMap, Policy};
+    /// let requests = KeyedPendingMap::<u16, u32, ()>::new(4, Policy::hold_until_completed());
+    /// let pending = requests.insert(7)?;
+    /// drop(pending);
+    /// assert_eq!(requests.held(), 1);
+    /// # Ok::<(), InsertError>(())
+    /// ```
     #[must_use]
     pub fn held(&self) -> usize {
         self.requests.held()
     }
 
     /// What the map has done so far.
+    ///
+    /// ```
+    /// # use completion_core::{InsertError, KeyedPendingMap, Policy};
+    /// let requests = KeyedPendingMap::<u16, u32, ()>::new(4, Policy::hold_until_completed());
+    /// let pending = requests.insert(7)?;
+    /// assert_eq!(requests.stats().rented, 1);
+    /// # drop(pending);
+    /// # Ok::<(), InsertError>(())
+    /// ```
     #[must_use]
     pub fn stats(&self) -> PoolStats {
         self.requests.stats()

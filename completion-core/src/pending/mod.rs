@@ -94,6 +94,12 @@ impl<T, E> PendingMap<T, E> {
     /// are given up.
     ///
     /// Allocates room for all of them. With a capacity of 0 it is always full.
+    ///
+    /// ```
+    /// # use completion_core::{InsertError, PendingMap, Policy};
+    /// let requests = PendingMap::<u32, ()>::new(4, Policy::hold_until_completed());
+    /// assert_eq!(requests.capacity(), 4);
+    /// ```
     #[must_use]
     pub fn new(capacity: u16, policy: Policy) -> Self {
         Self {
@@ -290,36 +296,83 @@ impl<T, E> PendingMap<T, E> {
     }
 
     /// Whether [`fail_all`](Self::fail_all) was called. `true` is final.
+    ///
+    /// ```
+    /// # use completion_core::{InsertError, PendingMap, Policy};
+    /// let requests = PendingMap::<u32, ()>::new(4, Policy::hold_until_completed());
+    /// requests.fail_all(|| ());
+    /// assert!(requests.is_closed());
+    /// ```
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.pool.is_closed()
     }
 
     /// How many requests the map has room for.
+    ///
+    /// ```
+    /// # use completion_core::{InsertError, PendingMap, Policy};
+    /// let requests = PendingMap::<u32, ()>::new(4, Policy::hold_until_completed());
+    /// assert_eq!(requests.capacity(), 4);
+    /// ```
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.pool.capacity()
     }
 
     /// How many ids are taken: requests that wait, replies that nobody has taken yet, and held ids.
+    ///
+    /// ```
+    /// # use completion_core::{InsertError, PendingMap, Policy};
+    /// let requests = PendingMap::<u32, ()>::new(4, Policy::hold_until_completed());
+    /// let (_id, pending) = requests.insert()?;
+    /// assert_eq!(requests.len(), 1);
+    /// drop(pending);
+    /// assert_eq!(requests.len(), 1, "held");
+    /// # Ok::<(), InsertError>(())
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.pool.in_use()
     }
 
     /// Whether no id is taken.
+    ///
+    /// ```
+    /// # use completion_core::{InsertError, PendingMap, Policy};
+    /// let requests = PendingMap::<u32, ()>::new(4, Policy::hold_until_completed());
+    /// assert!(requests.is_empty());
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// How many ids are held: given up, and not answered yet. Always 0 under [`Policy::revoke_now`].
+    ///
+    /// ```
+    /// # use completion_core::{InsertError, PendingMap, Policy};
+    /// let requests = PendingMap::<u32, ()>::new(4, Policy::hold_until_completed());
+    /// let (_id, pending) = requests.insert()?;
+    /// drop(pending);
+    /// assert_eq!(requests.held(), 1);
+    /// # Ok::<(), InsertError>(())
+    /// ```
     #[must_use]
     pub fn held(&self) -> usize {
         self.pool.held()
     }
 
     /// What the map has done so far.
+    ///
+    /// ```
+    /// # use completion_core::{InsertError, PendingMap, Policy};
+    /// let requests = PendingMap::<u32, ()>::new(4, Policy::hold_until_completed());
+    /// let (_id, pending) = requests.insert()?;
+    /// assert_eq!(requests.stats().rented, 1);
+    /// # drop(pending);
+    /// # Ok::<(), InsertError>(())
+    /// ```
     #[must_use]
     pub fn stats(&self) -> PoolStats {
         self.pool.stats()

@@ -25,6 +25,7 @@ use crate::pool::Report;
 /// # Examples
 ///
 /// ```
+/// # #[cfg(feature = "std")] {
 /// use completion_core::{KeyedPendingMap, PendingMap, Policy};
 ///
 /// let calls = PendingMap::<String, ()>::new(256, Policy::revoke_now());
@@ -35,6 +36,7 @@ use crate::pool::Report;
 ///     Policy::hold_reporting(1024, move |held| drop(ask_for_another.send(held))),
 /// );
 /// # let _ = (calls, streams);
+/// # }
 /// ```
 pub struct Policy {
     pub(super) holds: bool,
@@ -43,6 +45,14 @@ pub struct Policy {
 
 impl Policy {
     /// The id is free at once, and a late reply finds nobody.
+    ///
+    /// ```
+    /// # use completion_core::{InsertError, PendingMap, Policy};
+    /// let requests = PendingMap::<u32, ()>::new(1, Policy::revoke_now());
+    /// drop(requests.insert()?);
+    /// assert!(requests.is_empty());
+    /// # Ok::<(), InsertError>(())
+    /// ```
     #[must_use]
     pub fn revoke_now() -> Self {
         Self {
@@ -52,6 +62,14 @@ impl Policy {
     }
 
     /// The id stays taken, and counts against the capacity, until the other side answers.
+    ///
+    /// ```
+    /// # use completion_core::{InsertError, PendingMap, Policy};
+    /// let requests = PendingMap::<u32, ()>::new(1, Policy::hold_until_completed());
+    /// drop(requests.insert()?);
+    /// assert_eq!(requests.insert().unwrap_err(), InsertError::Full);
+    /// # Ok::<(), InsertError>(())
+    /// ```
     #[must_use]
     pub fn hold_until_completed() -> Self {
         Self {
@@ -67,7 +85,7 @@ impl Policy {
     /// already, but its own id is free only after `report` has returned, whatever it does. What `report`
     /// captures lives until the last request is over: let it refer to the map's owner weakly.
     ///
-    /// A threshold of 0 is taken for 1.
+    /// A threshold of 0 is taken for 1. See the example of the type.
     #[must_use]
     pub fn hold_reporting(
         threshold: usize,
