@@ -1,9 +1,10 @@
 //! Where a slot goes when its round is over.
 
 #[cfg(feature = "alloc")]
-use crate::shard::Shard;
+use crate::shard::{SLOTS, Shard};
 
-/// The place a slot belongs to, in one word: the address of its shard, or a mark that is no address of one.
+/// The place a slot belongs to, in one word: the address of its shard with the number of its bit in the
+/// low bits, which alignment leaves free, or a mark that is no address of one.
 #[derive(Clone, Copy)]
 pub(crate) struct Home {
     #[cfg(feature = "alloc")]
@@ -20,44 +21,54 @@ pub(crate) enum Place {
     Source(u16),
     /// The slot is a box of its own, freed after its one round.
     Boxed,
-    /// The slot is one of this shard.
-    Pooled(*const Shard),
+    /// The slot is the one of this bit of this shard.
+    Pooled(*const Shard, u32),
 }
 
 #[cfg(feature = "alloc")]
+const _: () = assert!(SLOTS <= Home::MARK && Home::MARK * 2 <= align_of::<Shard>());
+
+#[cfg(feature = "alloc")]
 impl Home {
-    /// The lowest bit, which no address of a shard has, marks the others; the rest is an index, or beyond all
-    /// of them.
-    const BOXED_MARK: usize = (1 << 17) | 1;
+    /// Set in what is no address of a shard; below it is the number of a bit, above it an index, or what is
+    /// beyond all of them.
+    const MARK: usize = 1 << 6;
 
     /// A box for one round.
-    pub(crate) const BOXED: Self = Self {
-        shard: core::ptr::without_provenance(Self::BOXED_MARK),
-    };
+    pub(crate) const BOXED: Self = Self::marked(1 << 16);
 
     /// Number `index` of something that holds slots itself.
     pub(crate) const fn in_place(index: u16) -> Self {
-        let mark = ((index as usize) << 1) | 1;
+        Self::marked(index as usize)
+    }
+
+    const fn marked(number: usize) -> Self {
         Self {
-            shard: core::ptr::without_provenance(mark),
+            shard: core::ptr::without_provenance((number * 2 + 1) * Self::MARK),
         }
     }
 
-    /// One of the slots of `shard`.
-    pub(crate) fn pooled(shard: *const Shard) -> Self {
-        Self { shard }
+    /// The slot of this bit of `shard`.
+    pub(crate) fn pooled(shard: *const Shard, bit: u32) -> Self {
+        Self {
+            shard: shard.wrapping_byte_add(bit as usize),
+        }
     }
 
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "an index was a `u16`")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "an index was a `u16`, and a bit is one of few"
+    )]
     pub(crate) fn place(self) -> Place {
         let address = self.shard.addr();
-        if address & 1 == 0 {
-            Place::Pooled(self.shard)
-        } else if address == Self::BOXED_MARK {
+        if address & Self::MARK == 0 {
+            let bit = address & (Self::MARK - 1);
+            Place::Pooled(self.shard.wrapping_byte_sub(bit), bit as u32)
+        } else if address == Self::BOXED.shard.addr() {
             Place::Boxed
         } else {
-            Place::Source((address >> 1) as u16)
+            Place::Source((address / (2 * Self::MARK)) as u16)
         }
     }
 }

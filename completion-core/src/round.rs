@@ -146,11 +146,8 @@ impl<T, E> SlotRef<T, E> {
         match home.place() {
             crate::home::Place::Source(index) => Some(index),
             crate::home::Place::Boxed => None,
-            crate::home::Place::Pooled(shard) => {
-                let slot = self.as_ptr().cast::<crate::pool::Padded<T, E>>();
+            crate::home::Place::Pooled(shard, bit) => {
                 // SAFETY: alive while the slot is out, which is one of its.
-                let bit = unsafe { crate::shard::Shard::bit_of(shard, slot) };
-                // SAFETY: as above.
                 Some(unsafe { &*shard }.index_of(bit))
             }
         }
@@ -209,14 +206,14 @@ impl<T, E> SlotRef<T, E> {
         self.of(begun)
     }
 
-    /// Joins the round of a slot that was taken out of its shard; none if it does not rest as usual.
+    /// Joins the round of a slot that was taken out of its shard; none if it does not rest as usual, or
+    /// not as it was `seen` before.
     #[cfg(feature = "alloc")]
     #[inline(always)]
     #[cfg_attr(feature = "diagnostics", track_caller)]
-    pub(crate) fn begin_fresh(self) -> Option<Self> {
-        let word = self.peek();
-        if word.has_shape(Word::FRESH) {
-            Some(self.begin_counted(word))
+    pub(crate) fn begin_fresh(self, seen: Word) -> Option<Self> {
+        if seen.has_shape(Word::FRESH) && seen == self.peek() {
+            Some(self.begin_begun(seen))
         } else {
             None
         }
@@ -227,28 +224,7 @@ impl<T, E> SlotRef<T, E> {
     #[cfg_attr(feature = "diagnostics", track_caller)]
     pub(crate) fn begin_rented(self) -> Option<Self> {
         let begun = self.peek().begun_at_rest()?;
-        Some(self.begin_counted(begun))
-    }
-
-    #[cfg(feature = "alloc")]
-    #[inline(always)]
-    #[cfg_attr(feature = "diagnostics", track_caller)]
-    fn begin_counted(self, begun: Word) -> Self {
-        // SAFETY: alive by the invariant; only the counter is borrowed.
-        let rents = unsafe { &(*self.as_ptr()).rents };
-        // ORDERING: Relaxed; a statistic that only the slot's renter writes.
-        rents.store(self.rents().wrapping_add(1), Ordering::Relaxed);
-        self.begin_begun(begun)
-    }
-
-    /// Rounds begun on a pooled slot so far.
-    #[cfg(feature = "alloc")]
-    #[inline(always)]
-    pub(crate) fn rents(self) -> usize {
-        // SAFETY: alive by the invariant; only the counter is borrowed.
-        let rents = unsafe { &(*self.as_ptr()).rents };
-        // ORDERING: Relaxed; a statistic.
-        rents.load(Ordering::Relaxed)
+        Some(self.begin_begun(begun))
     }
 
     /// Begins a round on a slot that others may begin too.
@@ -685,7 +661,7 @@ impl<T, E> SlotRef<T, E> {
         use crate::home::Place;
 
         // SAFETY: alive by the invariant; the field never changes.
-        let Place::Pooled(shard) = unsafe { (*self.as_ptr()).home }.place() else {
+        let Place::Pooled(shard, _) = unsafe { (*self.as_ptr()).home }.place() else {
             return None;
         };
         // SAFETY: its pool is alive, says the caller, and so is the shard.
@@ -880,7 +856,7 @@ impl<T, E> SlotRef<T, E> {
             use crate::home::Place;
 
             // SAFETY: alive by the invariant; the field never changes.
-            if let Place::Pooled(shard) = unsafe { (*self.as_ptr()).home }.place() {
+            if let Place::Pooled(shard, _) = unsafe { (*self.as_ptr()).home }.place() {
                 // SAFETY: the shard of a slot of a pool of `T` and `E`, alive while the slot is out.
                 let cause = unsafe { crate::pool::cause::<T, E>(shard) };
                 return cause.map_or(CompletionError::Abandoned, CompletionError::Failed);
@@ -995,10 +971,8 @@ impl<T, E> SlotRef<T, E> {
 
             // SAFETY: alive: in place by its borrow, boxed or pooled because it is not yet given back.
             match unsafe { (*self.as_ptr()).home }.place() {
-                Place::Pooled(shard) => {
-                    let slot = self.as_ptr().cast::<crate::pool::Padded<T, E>>();
-                    // SAFETY: alive while the slot is out, which is one of its.
-                    let bit = unsafe { crate::shard::Shard::bit_of(shard, slot) };
+                Place::Pooled(shard, bit) => {
+                    self.count();
                     self.rest(word.stepped(shape, |shape| shape.next_round().begun()));
                     // SAFETY: the bit is this slot's, is out, and is the caller's to put back.
                     unsafe { crate::shard::Shard::put(shard, 1 << bit) };
@@ -1014,6 +988,25 @@ impl<T, E> SlotRef<T, E> {
         }
         #[cfg(not(feature = "alloc"))]
         self.rest(idle);
+    }
+
+    /// Counts a round that is over, for the pool's statistics.
+    #[cfg(feature = "alloc")]
+    #[inline(always)]
+    fn count(self) {
+        // SAFETY: alive by the invariant; only the counter is borrowed.
+        let rounds = unsafe { &(*self.as_ptr()).rounds };
+        // ORDERING: Relaxed; a statistic that only who releases writes.
+        rounds.store(self.rounds().wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Rounds of a pooled slot that are over.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn rounds(self) -> usize {
+        // SAFETY: alive by the invariant; only the counter is borrowed.
+        let rounds = unsafe { &(*self.as_ptr()).rounds };
+        // ORDERING: Relaxed; a statistic.
+        rounds.load(Ordering::Relaxed)
     }
 
     #[inline(always)]

@@ -12,7 +12,7 @@
 //! Flags above the bits say what concerns rents and returns, but hardly ever happens: one comparison
 //! shows that none of them is set.
 
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 
 use crate::sync::{AtomicUsize, Ordering};
 
@@ -35,7 +35,7 @@ pub(crate) struct Shard {
     /// Bits that a rent found retired: out for ever.
     retired: AtomicUsize,
     /// Its first slot.
-    slots: *mut (),
+    slots: NonNull<()>,
     /// The number of that, over all slots of the pool.
     first: usize,
     len: usize,
@@ -110,7 +110,7 @@ impl Shard {
         Self {
             free: AtomicUsize::new(Self::full(len)),
             retired: AtomicUsize::new(0),
-            slots: ptr::null_mut(),
+            slots: NonNull::dangling(),
             first,
             len,
             owner,
@@ -118,54 +118,33 @@ impl Shard {
     }
 
     /// Says where the slots are: those of the whole pool begin at `all`.
-    pub(crate) fn place<S>(&mut self, all: *mut S) {
-        self.slots = all.wrapping_add(self.first).cast();
+    ///
+    /// # Safety
+    /// They are as many as the shards of the pool have together.
+    pub(crate) unsafe fn place<S>(&mut self, all: NonNull<S>) {
+        // SAFETY: in bounds, as the caller says.
+        self.slots = unsafe { all.add(self.first) }.cast();
     }
 
     /// The slot of a bit.
     #[inline(always)]
     pub(crate) fn slot<S>(&self, bit: u32) -> NonNull<S> {
         debug_assert!(self.bits().contains(&bit));
-        let slot = self.slots.cast::<S>().wrapping_add(bit as usize);
         // SAFETY: within the slots, as `place` was told where they are, and of what kind.
-        unsafe { NonNull::new_unchecked(slot) }
-    }
-
-    /// The number of a slot's bit. By reference to the field, since the slot may be no more than a moment
-    /// from its home.
-    ///
-    /// # Safety
-    /// `shard` is alive, and `slot` one of its slots.
-    #[inline(always)]
-    pub(crate) unsafe fn bit_of<S>(shard: *const Self, slot: *const S) -> u32 {
-        // SAFETY: alive, says the caller.
-        let first = unsafe { (*shard).slots };
-        // SAFETY: both point into the slots of the pool.
-        let number = unsafe { slot.offset_from(first.cast::<S>()) };
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "below `SLOTS`"
-        )]
-        {
-            number as u32
-        }
+        unsafe { self.slots.cast::<S>().add(bit as usize) }
     }
 
     const fn full(len: usize) -> usize {
         (1 << len) - 1
     }
 
-    /// Takes a slot out if that is easy: there is one, no flag is set, and nobody is in the way.
+    /// The free bits, if taking one out is easy: there is one, and no flag is set.
     #[inline(always)]
-    pub(crate) fn take_easily(&self) -> Option<u32> {
+    pub(crate) fn easy(&self) -> Option<usize> {
         // ORDERING: Relaxed; the word is only a guess for the exchange.
         let free = self.free.load(Ordering::Relaxed);
         // One comparison: no bit is less than none, and a flag is more than all.
-        if free.wrapping_sub(1) >= FLAGS - 1 {
-            return None;
-        }
-        self.take_lowest(free).ok()
+        (free.wrapping_sub(1) < FLAGS - 1).then_some(free)
     }
 
     /// Takes a slot out: its bit, or none if every slot is out, or the pool closed.
@@ -181,8 +160,9 @@ impl Shard {
         None
     }
 
+    /// Takes out the slot of the lowest of these bits, if they are all that are still free.
     #[inline(always)]
-    fn take_lowest(&self, free: usize) -> Result<u32, usize> {
+    pub(crate) fn take_lowest(&self, free: usize) -> Result<u32, usize> {
         // ORDERING: Acquire; [P7] the slot's last round, put back with a release, happens before the
         // caller's. Relaxed on failure: nothing was taken.
         self.free
@@ -317,7 +297,7 @@ impl Shard {
     pub(crate) fn is_whole(&self) -> bool {
         // ORDERING: Acquire; [P7] the rounds that are over happen before what the caller does to the slots.
         let home = self.free.load(Ordering::Acquire);
-        // ORDERING: Relaxed; as in `abandon`.
+        // ORDERING: Relaxed; as in `bring`.
         let retired = self.retired.load(Ordering::Relaxed);
         (home | retired) & Self::full(self.len) == Self::full(self.len)
     }

@@ -18,8 +18,8 @@ pub(crate) struct Slot<T, E> {
     /// The consumer's waker, which waits for the outcome.
     pub(crate) waiter: WakerWords,
     pub(crate) home: Home,
-    /// Rounds begun, for the pool's statistics; written only by the renter.
-    pub(crate) rents: AtomicUsize,
+    /// Rounds that are over, for the pool's statistics; written only by who releases.
+    pub(crate) rounds: AtomicUsize,
     pub(crate) payload: UnsafeCell<Payload<T, E>>,
     /// The completer's waker, which watches for the consumer's leaving.
     pub(crate) watcher: WakerWords,
@@ -40,7 +40,7 @@ impl<T, E> Slot<T, E> {
                 state: AtomicRaw::new(word.raw()),
                 waiter: WakerWords::new(),
                 home,
-                rents: AtomicUsize::new(0),
+                rounds: AtomicUsize::new(0),
                 payload: UnsafeCell::new(Payload { none: () }),
                 watcher: WakerWords::new(),
                 trace: Trace::new(),

@@ -161,9 +161,9 @@ impl<T, E> Pool<T, E> {
     #[inline]
     #[cfg_attr(feature = "diagnostics", track_caller)]
     pub fn rent(&self) -> Round<'static, T, E> {
-        let slot = match self.lend() {
-            Some(slot) => slot,
-            None => self.overflow(),
+        let slot = match self.lend_easily() {
+            Ok(slot) => slot,
+            Err(taken) => self.lend(taken).unwrap_or_else(|| self.overflow()),
         };
         (Completer::new(slot), Completion::new(slot))
     }
@@ -189,43 +189,44 @@ impl<T, E> Pool<T, E> {
     #[inline]
     #[cfg_attr(feature = "diagnostics", track_caller)]
     pub fn try_rent(&self) -> Result<Round<'static, T, E>, RentError> {
-        match self.lend() {
-            Some(slot) => Ok((Completer::new(slot), Completion::new(slot))),
-            None => Err(self.why_not()),
-        }
+        let slot = match self.lend_easily() {
+            Ok(slot) => slot,
+            Err(taken) => self.lend(taken).ok_or_else(|| self.why_not())?,
+        };
+        Ok((Completer::new(slot), Completion::new(slot)))
     }
 
-    /// Begins a round on a source that is home, preferably on this thread's shard.
+    /// The shard at which this thread begins to look.
+    #[inline(always)]
+    fn own(&self) -> usize {
+        thread_hint() & (self.shards.len() - 1)
+    }
+
+    /// Begins a round on a source that is home in this thread's shard; if that is not easily done, a bit
+    /// that was taken out, if so, and whose slot is not as it should be, or was not a moment ago.
     #[inline(always)]
     #[cfg_attr(feature = "diagnostics", track_caller)]
-    fn lend(&self) -> Option<SlotRef<T, E>> {
-        let own = thread_hint() & (self.shards.len() - 1);
-        let shard = self.shard(own);
-        let Some(bit) = shard.take_easily() else {
-            return self.lend_elsewhere(own);
-        };
-        let slot = Self::slot(shard.slot(bit));
-        match slot.begin_fresh() {
-            Some(slot) => Some(slot),
-            None => self.lend_other(own, bit),
-        }
+    fn lend_easily(&self) -> Result<SlotRef<T, E>, Option<u32>> {
+        let shard = self.shard(self.own());
+        let free = shard.easy().ok_or(None)?;
+        let slot = Self::slot(shard.slot(free.trailing_zeros()));
+        // Looked at before it is taken, and once more after: who completes it need not wait for the taking.
+        let seen = slot.peek();
+        let bit = shard.take_lowest(free).map_err(|_| None)?;
+        slot.begin_fresh(seen).ok_or(Some(bit))
     }
 
-    /// As [`Pool::lend`], with a bit that was taken out and whose slot is not as it should be.
+    /// Begins a round on a source that is home in any shard, this thread's own last: there was none to be
+    /// had easily. `taken` is a bit that was.
     #[cold]
     #[inline(never)]
     #[cfg_attr(feature = "diagnostics", track_caller)]
-    fn lend_other(&self, own: usize, bit: u32) -> Option<SlotRef<T, E>> {
-        match self.begin(self.shard(own), bit) {
-            Some(slot) => Some(slot),
-            None => self.lend_elsewhere(own),
+    fn lend(&self, taken: Option<u32>) -> Option<SlotRef<T, E>> {
+        let own = self.own();
+        let begin = |bit| self.begin(self.shard(own), bit);
+        if let Some(slot) = taken.and_then(begin) {
+            return Some(slot);
         }
-    }
-
-    /// Looks at every shard, the thread's own last: there was none to be had easily.
-    #[cold]
-    #[cfg_attr(feature = "diagnostics", track_caller)]
-    fn lend_elsewhere(&self, own: usize) -> Option<SlotRef<T, E>> {
         for turn in 1..=self.shards.len() {
             let shard = self.shard((own + turn) & (self.shards.len() - 1));
             while let Some(bit) = shard.take() {

@@ -43,7 +43,7 @@ impl<T, E> Pool<T, E> {
         let small = Inner::new(capacity, |number| self.nth(number).peek());
         // SAFETY: just made, and nobody else knows of it.
         let inner = unsafe { &mut *small.as_ptr() };
-        inner.rented_before = stats.rented;
+        inner.returned_before = stats.returned;
         // ORDERING: Relaxed, twice; statistics.
         inner.overflowed = AtomicUsize::new(self.inner().overflowed.load(Ordering::Relaxed));
         inner.stale = AtomicUsize::new(self.inner().stale.load(Ordering::Relaxed));

@@ -1,14 +1,16 @@
 //! What a pool has done, derived from what it knows anyway.
 
 use super::Pool;
+use crate::round::SlotRef;
 use crate::sync::Ordering;
 
 impl<T, E> Pool<T, E> {
     /// What the pool has done so far.
     ///
     /// Nothing on the way of a round counts for it: it is derived from the free bits and from what
-    /// each source knows of itself; only a round that becomes held is counted, and when it is held no more. While rounds are under way the figures are of slightly different
-    /// moments; at rest they are exact, except `high_water`, which is an upper bound.
+    /// each source knows of itself; only a round that becomes held is counted, and when it is held no
+    /// more. While rounds are under way the figures are of slightly different moments; at rest they are
+    /// exact, except `high_water`, which is an upper bound.
     ///
     /// ```
     /// let pool = completion_core::Pool::<u32, ()>::with_capacity(2);
@@ -25,19 +27,20 @@ impl<T, E> Pool<T, E> {
             in_use += out;
         }
         let inner = self.inner();
-        let (mut rented, mut high_water) = (inner.rented_before, 0);
-        for number in 0..self.slots.len() {
-            let rents = self.nth(number).rents();
-            rented += rents as u64;
-            high_water += usize::from(rents != 0);
+        let unused_before = |slot: &SlotRef<T, E>| slot.rounds() == 0;
+        let mut returned = inner.returned_before;
+        let mut high_water = self.out().filter(unused_before).count();
+        for slot in (0..self.slots.len()).map(|number| self.nth(number)) {
+            returned += slot.rounds() as u64;
+            high_water += usize::from(slot.rounds() != 0);
         }
         PoolStats {
             capacity,
             in_use,
             held: inner.owner.holding.count(),
             high_water,
-            rented,
-            returned: rented.saturating_sub(in_use as u64),
+            rented: returned + in_use as u64,
+            returned,
             // ORDERING: Relaxed, twice; statistics.
             overflowed: inner.overflowed.load(Ordering::Relaxed) as u64,
             stale: inner.stale.load(Ordering::Relaxed) as u64,
@@ -86,7 +89,7 @@ pub struct PoolStats {
     /// How many sources were ever out: an upper bound of how many were out at once, and near it, as a
     /// shard rents its lowest free source.
     pub high_water: usize,
-    /// Rounds begun on pooled sources.
+    /// Sources lent so far: those that are home again, and those that are out.
     pub rented: u64,
     /// Rounds over on pooled sources.
     pub returned: u64,

@@ -22,8 +22,8 @@ pub(super) struct Inner<T, E> {
     pub(super) owner: Owner,
     pub(super) slots: NonNull<[Padded<T, E>]>,
     pub(super) handles: AtomicUsize,
-    /// Rounds begun on sources that a shrinking freed.
-    pub(super) rented_before: u64,
+    /// Rounds over on sources that a shrinking freed.
+    pub(super) returned_before: u64,
     pub(super) overflowed: AtomicUsize,
     pub(super) stale: AtomicUsize,
     /// What the pool was closed with; null before.
@@ -63,7 +63,7 @@ impl<T, E> Inner<T, E> {
             owner: Owner::new(count, Self::free),
             slots: leak(Vec::new()),
             handles: AtomicUsize::new(1),
-            rented_before: 0,
+            returned_before: 0,
             overflowed: AtomicUsize::new(0),
             stale: AtomicUsize::new(0),
             cause: AtomicPtr::new(ptr::null_mut()),
@@ -82,8 +82,8 @@ impl<T, E> Inner<T, E> {
         for shard in 0..count {
             let shard = nth(shards, shard);
             // SAFETY: made above, and freed only with the pool.
-            for _ in unsafe { (*shard).bits() } {
-                let slot = Slot::new(Home::pooled(shard), word(slots.len()));
+            for bit in unsafe { (*shard).bits() } {
+                let slot = Slot::new(Home::pooled(shard, bit), word(slots.len()));
                 slots.push(Padded(slot));
             }
         }
@@ -91,7 +91,9 @@ impl<T, E> Inner<T, E> {
         let slots = leak(slots);
         for shard in 0..count {
             // SAFETY: made above; nobody else knows of it yet, and slots only have its address.
-            unsafe { (*nth(shards, shard)).place(slots.as_ptr().cast::<Padded<T, E>>()) };
+            let shard = unsafe { &mut *nth(shards, shard) };
+            // SAFETY: all the slots of the pool.
+            unsafe { shard.place(slots.cast::<Padded<T, E>>()) };
         }
 
         // SAFETY: made above, and nobody else knows of it yet.

@@ -712,7 +712,8 @@ impl<'a> World<'a> {
                     |it: &&Round<'_>| it.held && (it.completion.is_none() || it.end.is_some());
                 assert_eq!(stats.in_use, self.out());
                 assert_eq!(stats.held, self.rounds.iter().filter(held).count());
-                assert_eq!(stats.rented, self.rented);
+                let leases = self.renters.iter().filter(|it| it.lease.is_some());
+                assert_eq!(stats.rented, self.rented + leases.count() as u64);
                 assert_eq!(stats.overflowed, self.overflowed);
                 assert_eq!(stats.stale, self.stale);
                 assert_eq!(pool.is_closed(), self.closed);
