@@ -11,14 +11,10 @@ use crate::completer::Completer;
 use crate::completion::Completion;
 use crate::error::{BeginError, CompletionError, Rejected, Rejection};
 use crate::slot::{Carry, Failure, Slot, Value, WakerWords};
-use crate::state::{Ending, Post, Waiter, Wake, Watcher, Word};
+use crate::state::{Ending, Post, Waiter, Wake, Watcher, Word, cold};
 use crate::sync::{AtomicRaw, Ordering, Raw};
 use crate::token::{Status, Token};
 use crate::trace::{Origin, Trace};
-
-/// Tells the compiler which way is the less common one.
-#[cold]
-fn cold() {}
 
 /// Both handles of one round.
 pub type Round<'a, T, E> = (Completer<'a, T, E>, Completion<'a, T, E>);
@@ -459,16 +455,19 @@ impl<T, E> SlotRef<T, E> {
         // Foreign code, before any step: it may panic; if it ends this round, the exchange fails.
         let fresh = waker.clone();
         let replaced = self.withdraw::<P>(&mut word);
-        if !word.is_pending() {
-            return Some(word);
-        }
-        P::words(&self).fill(fresh);
-        let ended = match self.enlist_once::<P>(word, word) {
-            Ok(()) => None,
-            Err(actual) => self.enlist::<P>(actual),
+        let enlist = |word| {
+            P::words(&self).fill(fresh);
+            match self.enlist_once::<P>(word, word) {
+                Ok(()) => None,
+                Err(actual) => self.enlist::<P>(actual),
+            }
         };
-        drop(replaced);
-        ended
+        match replaced {
+            // Dropped when the new one is in its place. The word it came out of was pending.
+            Some(_replaced) => enlist(word),
+            None if word.is_pending() => enlist(word),
+            None => Some(word),
+        }
     }
 
     /// Says that the words are filled; the word, if the round ended meanwhile.

@@ -110,6 +110,10 @@ const _: () = assert!(
     "one generation must be speculative, one saturated"
 );
 
+/// Tells the compiler which way is the less common one.
+#[cold]
+pub(crate) fn cold() {}
+
 /// How a round ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -181,8 +185,10 @@ impl Word {
     /// Whether this is the shape [`Word::AWAITED`] but for the generation, which tells.
     #[inline(always)]
     pub(crate) const fn is_awaited_again(self) -> bool {
-        let common = self.0 & LOW & !GENERATION_MASK == Self::AWAITED.0 & !GENERATION_MASK;
-        common && !self.is_saturated()
+        if self.0 & LOW & !GENERATION_MASK != Self::AWAITED.0 & !GENERATION_MASK {
+            return false;
+        }
+        !self.is_saturated()
     }
 
     /// What `step` makes of a word whose shape is known: the step is taken by the shape alone, which for
@@ -427,12 +433,11 @@ impl Post for Waiter {
     /// The next generation, or the last one again.
     #[inline(always)]
     fn filled(word: Word) -> Word {
-        let step = if word.is_saturated() {
-            0
-        } else {
-            GENERATION_ONE
-        };
-        Word((word.0 + step) | WAITING)
+        if word.is_saturated() {
+            cold();
+            return Word(word.0 | WAITING);
+        }
+        Word((word.0 + GENERATION_ONE) | WAITING)
     }
 
     #[inline(always)]
