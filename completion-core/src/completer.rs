@@ -33,6 +33,28 @@ use crate::trace;
 /// # Leaking
 ///
 /// [`mem::forget`] is safe: the round stays pending, and its source stays lent.
+///
+/// # Examples
+///
+/// ```
+/// use completion_core::{Completer, CompletionError, CompletionSource};
+///
+/// // Every way out ends the round, the early ones too.
+/// fn receive(line: &str, completer: Completer<'_, u32, ()>) -> Option<()> {
+///     let degrees = line.strip_prefix("temperature ")?.parse().ok()?;
+///     completer.complete(degrees).ok()
+/// }
+///
+/// let source = CompletionSource::new();
+/// let (completer, mut completion) = source.begin()?;
+/// receive("temperature 21", completer);
+/// assert_eq!(completion.try_take(), Some(Ok(21)));
+///
+/// let (completer, mut completion) = source.begin()?;
+/// receive("temperature ??", completer);
+/// assert_eq!(completion.try_take(), Some(Err(CompletionError::Abandoned)));
+/// # Ok::<(), completion_core::BeginError>(())
+/// ```
 #[must_use = "dropping a completer abandons its round"]
 pub struct Completer<'a, T, E> {
     slot: SlotRef<T, E>,

@@ -40,6 +40,24 @@ use crate::state::Ending;
 /// # Panics
 ///
 /// Polling again after the outcome was returned panics, at the caller's location.
+///
+/// # Examples
+///
+/// ```
+/// use completion_core::{CompletionError, CompletionSource};
+/// use futures_lite::future::{block_on, or};
+///
+/// let source = CompletionSource::<u32, &str>::new();
+/// let (completer, mut completion) = source.begin()?;
+///
+/// // Something else is faster. Only the borrow is dropped, and the round goes on.
+/// let first = block_on(or(async { Some((&mut completion).await) }, async { None }));
+/// assert_eq!(first, None);
+///
+/// completer.fail("offline")?;
+/// assert_eq!(block_on(completion), Err(CompletionError::Failed("offline")));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "a completion does nothing unless awaited, and dropping it cancels"]
 pub struct Completion<'a, T, E> {
     slot: Option<SlotRef<T, E>>,

@@ -43,6 +43,33 @@ impl<'a, T, E> Completion<'a, T, E> {
 }
 
 /// The future of [`Completion::with_deadline`].
+///
+/// # Cancel safety
+///
+/// Dropping it drops the completion, which cancels.
+///
+/// # Panics
+///
+/// If polled again after it was ready, at the caller's location.
+///
+/// # Examples
+///
+/// ```
+/// use completion_core::CompletionSource;
+/// use futures_lite::future::{block_on, poll_once};
+/// use std::pin::pin;
+///
+/// let source = CompletionSource::<u32, ()>::new();
+/// let shutdown = CompletionSource::<(), ()>::new();
+/// let (completer, completion) = source.begin()?;
+/// let (_stop, stopped) = shutdown.begin()?;
+///
+/// let mut waiting = pin!(completion.with_deadline(stopped));
+/// assert!(block_on(poll_once(waiting.as_mut())).is_none(), "neither is there");
+/// completer.complete(7)?;
+/// assert_eq!(block_on(waiting), Ok(7));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "a completion does nothing unless awaited, and dropping it cancels"]
 pub struct WithDeadline<'a, T, E, F> {
     /// Gone when the time is over.
@@ -98,6 +125,32 @@ impl<T, E, F> fmt::Debug for WithDeadline<'_, T, E, F> {
 }
 
 /// Why [`Completion::with_deadline`] yields no value.
+///
+/// # Examples
+///
+/// ```
+/// use completion_core::{CompletionError, CompletionSource, DeadlineError};
+/// use futures_lite::future::{block_on, ready};
+///
+/// fn is_worth_another_try(error: &DeadlineError<&str>) -> bool {
+///     match error {
+///         DeadlineError::Elapsed | DeadlineError::Ended(CompletionError::Abandoned) => true,
+///         DeadlineError::Ended(_) => false,
+///     }
+/// }
+///
+/// let source = CompletionSource::<u32, &str>::new();
+/// let (completer, completion) = source.begin()?;
+/// let error = block_on(completion.with_deadline(ready(()))).unwrap_err();
+/// assert!(is_worth_another_try(&error));
+/// assert!(completer.complete(7).is_err());
+///
+/// let (completer, completion) = source.begin()?;
+/// completer.fail("no such key")?; // which wins against a timer that is ready
+/// let error = block_on(completion.with_deadline(ready(()))).unwrap_err();
+/// assert!(!is_worth_another_try(&error));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeadlineError<E> {
     /// The round ended otherwise.

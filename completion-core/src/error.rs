@@ -63,6 +63,26 @@ impl<E: Error + 'static> Error for CompletionError<E> {
 }
 
 /// Why a producer's call had no effect.
+///
+/// # Examples
+///
+/// ```
+/// use completion_core::{CompletionSource, Rejection};
+///
+/// let source = CompletionSource::<&str, ()>::new();
+/// let (completer, completion) = source.begin()?;
+/// let token = completer.into_token().expect("not an overflow of a pool");
+/// source.complete(token, "from the cache")?;
+/// let why_not = || source.complete(token, "from the network").unwrap_err().reason();
+/// assert_eq!(why_not(), Rejection::Lost);
+/// drop(completion); // the round is over
+/// assert_eq!(why_not(), Rejection::Stale);
+///
+/// let (completer, completion) = source.begin()?;
+/// drop(completion);
+/// assert_eq!(completer.cancel().unwrap_err().reason(), Rejection::Closed);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Rejection {
@@ -119,13 +139,33 @@ impl<P> Rejected<P> {
         }
     }
 
-    /// Why the call had no effect; see the example of the type.
+    /// Why the call had no effect.
+    ///
+    /// ```
+    /// # use completion_core::{CompletionSource, Rejection};
+    /// # let source = CompletionSource::<u32, ()>::new();
+    /// let (completer, _completion) = source.begin()?;
+    /// let token = completer.into_token().expect("not an overflow of a pool");
+    /// source.cancel(token)?;
+    /// assert_eq!(source.complete(token, 7).unwrap_err().reason(), Rejection::Lost);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn reason(&self) -> Rejection {
         self.reason
     }
 
-    /// What was not delivered; see the example of the type.
+    /// What was not delivered.
+    ///
+    /// ```
+    /// # let source = completion_core::CompletionSource::<Vec<u8>, ()>::new();
+    /// let (completer, completion) = source.begin()?;
+    /// drop(completion);
+    /// let buffer = vec![0; 4096];
+    /// let buffer = completer.complete(buffer).unwrap_err().into_payload();
+    /// assert_eq!(buffer.len(), 4096); // and serves the next reading
+    /// # Ok::<(), completion_core::BeginError>(())
+    /// ```
     #[must_use]
     pub fn into_payload(self) -> P {
         self.payload
@@ -165,6 +205,28 @@ impl<P> fmt::Display for Rejected<P> {
 impl<P> Error for Rejected<P> {}
 
 /// Why a [`CompletionSource`](crate::CompletionSource) did not begin a round.
+///
+/// # Examples
+///
+/// ```
+/// use completion_core::{BeginError, CompletionSource, Round};
+///
+/// static SENSOR: CompletionSource<u32, ()> = CompletionSource::new();
+///
+/// // Begins a reading, unless one is under way.
+/// fn read() -> Result<Option<Round<'static, u32, ()>>, BeginError> {
+///     match SENSOR.begin() {
+///         Ok(round) => Ok(Some(round)),
+///         Err(BeginError::Lent) => Ok(None),
+///         Err(worn_out) => Err(worn_out),
+///     }
+/// }
+///
+/// let reading = read()?;
+/// assert!(reading.is_some());
+/// assert!(read()?.is_none());
+/// # Ok::<(), BeginError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BeginError {
@@ -189,6 +251,32 @@ impl Error for BeginError {}
 /// the end, and a token that outlives it would point nowhere.
 ///
 /// It holds the completer: to drop the error, as `?` may, is to abandon the round.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "alloc")] {
+/// use completion_core::{Completer, CompletionError, Pool};
+///
+/// // The number for a request, which has room for 64 bits and for nothing else.
+/// fn number(completer: Completer<'static, u32, &'static str>) -> Option<u64> {
+///     match completer.into_token() {
+///         Ok(token) => Some(token.to_bits()),
+///         Err(overflowed) => {
+///             let _ = overflowed.into_completer().fail("too busy");
+///             None
+///         }
+///     }
+/// }
+///
+/// let pool = Pool::with_capacity(1);
+/// let (completer, _completion) = pool.rent();
+/// assert!(number(completer).is_some());
+/// let (completer, mut completion) = pool.rent();
+/// assert!(number(completer).is_none());
+/// assert_eq!(completion.try_take(), Some(Err(CompletionError::Failed("too busy"))));
+/// # }
+/// ```
 pub struct NoToken<C> {
     completer: C,
 }
@@ -230,6 +318,25 @@ impl<C> fmt::Display for NoToken<C> {
 impl<C> Error for NoToken<C> {}
 
 /// Why a pool lends no source.
+///
+/// # Examples
+///
+/// ```
+/// use completion_core::{RentError, StaticPool};
+///
+/// static REQUESTS: StaticPool<String, (), 1> = StaticPool::new();
+///
+/// fn status_of_http(refused: RentError) -> u16 {
+///     match refused {
+///         RentError::Exhausted => 429, // may come again
+///         _ => 503,
+///     }
+/// }
+///
+/// let _lent = REQUESTS.try_rent()?;
+/// assert_eq!(REQUESTS.try_rent().map_err(status_of_http).unwrap_err(), 429);
+/// # Ok::<(), RentError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RentError {

@@ -14,6 +14,33 @@ use core::fmt;
 ///
 /// The counterpart of the `short token` of .NET's `ManualResetValueTaskSourceCore<T>`, checked on the
 /// producer's side too, and with a version that never comes twice.
+///
+/// # Examples
+///
+/// ```
+/// use completion_core::{CompletionError, StaticPool, Token};
+///
+/// static POOL: StaticPool<u32, (), 4> = StaticPool::new();
+///
+/// // A timer need not hear of rounds that end before their time: their tokens are stale.
+/// let mut deadlines: Vec<(u64, Token)> = Vec::new();
+/// let mut begin = |due| {
+///     let (completer, completion) = POOL.try_rent().expect("one is idle");
+///     let token = completer.into_token().expect("not an overflow of a pool");
+///     deadlines.push((due, token));
+///     (token, completion)
+/// };
+/// let (quick, mut answered) = begin(30);
+/// let (_, mut silent) = begin(40);
+///
+/// POOL.complete(quick, 7)?;
+/// for (_, token) in deadlines.extract_if(.., |(due, _)| *due <= 50) {
+///     let _ = POOL.cancel(token);
+/// }
+/// assert_eq!(answered.try_take(), Some(Ok(7)));
+/// assert_eq!(silent.try_take(), Some(Err(CompletionError::Cancelled)));
+/// # Ok::<(), completion_core::Rejected<u32>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(u64);
 
@@ -75,6 +102,31 @@ impl fmt::Debug for Token {
 /// What a token's round has come to.
 ///
 /// The counterpart of .NET's `ValueTaskSourceStatus`, with a word for tokens of rounds long gone.
+///
+/// # Examples
+///
+/// ```
+/// use completion_core::{CompletionSource, Status};
+///
+/// // The answer of a job server to a question about progress.
+/// fn status_of_http(job: Status) -> u16 {
+///     match job {
+///         Status::Pending => 202,
+///         Status::Stale => 410,
+///         _ => 200,
+///     }
+/// }
+///
+/// let source = CompletionSource::<u32, ()>::new();
+/// let (completer, completion) = source.begin()?;
+/// let job = completer.into_token().expect("not an overflow of a pool");
+/// assert_eq!(status_of_http(source.status(job)), 202);
+/// source.fail(job, ())?;
+/// assert_eq!(status_of_http(source.status(job)), 200);
+/// drop(completion);
+/// assert_eq!(status_of_http(source.status(job)), 410);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Status {

@@ -93,6 +93,15 @@ mod noted {
     /// Where and when a round began.
     ///
     /// Feature `diagnostics`. See [`Completion::origin`](crate::Completion::origin).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = completion_core::Pool::<u32, ()>::new();
+    /// let (_completer, completion) = pool.rent();
+    /// let origin = completion.origin().unwrap();
+    /// assert!(origin.to_string().starts_with(file!())); // and goes on with line, column, and age
+    /// ```
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Origin {
         location: Option<&'static Location<'static>>,
@@ -101,12 +110,29 @@ mod noted {
 
     impl Origin {
         /// The call that began the round; none if none ever began.
+        ///
+        /// ```
+        /// let pool = completion_core::Pool::<u32, ()>::new();
+        /// let (line, (completer, _completion)) = (line!(), pool.rent());
+        /// assert_eq!(completer.origin().location().unwrap().line(), line);
+        /// ```
         #[must_use]
         pub fn location(&self) -> Option<&'static Location<'static>> {
             self.location
         }
 
         /// How long ago that was, in whole milliseconds.
+        ///
+        /// ```
+        /// use std::time::Duration;
+        ///
+        /// let pool = completion_core::Pool::<u32, ()>::new();
+        /// let _round = pool.rent();
+        /// let is_suspicious = |age| age > Duration::from_secs(60);
+        /// for origin in pool.outstanding().iter().filter(|it| is_suspicious(it.age())) {
+        ///     eprintln!("still not over: {origin}");
+        /// }
+        /// ```
         #[must_use]
         pub fn age(&self) -> Duration {
             Duration::from_millis(clock().wrapping_sub(self.begun) as u64)

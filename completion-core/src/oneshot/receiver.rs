@@ -56,6 +56,14 @@ impl<T> Receiver<T> {
     }
 
     /// Whether a result was returned, after which polling panics.
+    ///
+    /// ```
+    /// let (tx, mut rx) = completion_core::oneshot::channel::<u32>();
+    /// drop(tx);
+    /// assert!(!rx.is_terminated());
+    /// assert!(rx.try_recv().is_err()); // which is a result
+    /// assert!(rx.is_terminated());
+    /// ```
     #[must_use]
     #[inline]
     pub fn is_terminated(&self) -> bool {

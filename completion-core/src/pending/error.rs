@@ -6,6 +6,27 @@ use core::fmt;
 use crate::error::RentError;
 
 /// Why a request was not inserted. Nothing was used up.
+///
+/// # Examples
+///
+/// ```
+/// use completion_core::{InsertError, PendingMap, Policy};
+///
+/// // Whether a request should be tried again on this connection.
+/// fn may_fit_later(refused: InsertError) -> bool {
+///     match refused {
+///         InsertError::Full | InsertError::Duplicate => true,
+///         _ => false, // the connection is lost, or the map worn out
+///     }
+/// }
+///
+/// let requests = PendingMap::<u32, &str>::new(1, Policy::revoke_now());
+/// let _sent = requests.insert()?;
+/// assert!(may_fit_later(requests.insert().unwrap_err()));
+/// requests.fail_all(|| "connection reset");
+/// assert!(!may_fit_later(requests.insert().unwrap_err()));
+/// # Ok::<(), InsertError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InsertError {

@@ -22,6 +22,28 @@ use crate::token::Token;
 ///
 /// Implemented for integers of 16, 32 and 64 bits, and for nothing else: under the map's lock they are hashed
 /// and compared, and that must not run foreign code.
+///
+/// # Examples
+///
+/// ```
+/// use completion_core::{InsertError, KeyedPendingMap, Policy, RequestId};
+///
+/// // What a client does about replies, whatever the width of the protocol's ids.
+/// struct Replies<K>(KeyedPendingMap<K, Vec<u8>, ()>);
+///
+/// impl<K: RequestId> Replies<K> {
+///     fn receive(&self, id: K, body: Vec<u8>) -> Result<(), String> {
+///         let unasked = |_| format!("nobody waits for {id:?}");
+///         self.0.complete(id, body).map_err(unasked)
+///     }
+/// }
+///
+/// let replies = Replies(KeyedPendingMap::<u16, _, _>::new(4, Policy::revoke_now()));
+/// let _pending = replies.0.insert(0x2a)?;
+/// assert!(replies.receive(0x2a, vec![1]).is_ok());
+/// assert!(replies.receive(0x2b, vec![2]).is_err());
+/// # Ok::<(), InsertError>(())
+/// ```
 pub trait RequestId:
     Copy + Eq + Hash + fmt::Debug + Send + Sync + Unpin + 'static + sealed::Sealed
 {

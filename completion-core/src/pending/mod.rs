@@ -31,8 +31,42 @@ pub use waiting::{Insert, KeyedInsert};
 ///
 /// It is a [`Completion`], with all that one can do: await it, wait for it on a thread, give it a
 /// [deadline](Completion::with_deadline), [close](Completion::close) it. It keeps no handle to the
-/// map, so it may be returned from `tower::Service::call`, or spawned. To drop it is to give the request up;
-/// what then becomes of the id is the map's [`Policy`].
+/// map, so it may be returned from `tower::Service::call`, or spawned.
+///
+/// # Cancel safety
+///
+/// To drop it is to give the request up; what then becomes of the id is the map's [`Policy`].
+///
+/// # Examples
+///
+/// ```
+/// use completion_core::{InsertError, Pending, PendingMap, Policy};
+/// use futures_lite::future::block_on;
+/// use std::sync::mpsc;
+///
+/// struct Client {
+///     requests: PendingMap<u32, ()>,
+///     wire: mpsc::Sender<u64>,
+/// }
+///
+/// impl Client {
+///     fn call(&self) -> Result<Pending<u32, ()>, InsertError> {
+///         let (id, pending) = self.requests.insert()?;
+///         if self.wire.send(id.to_bits()).is_err() {
+///             let _ = self.requests.cancel(id); // which `pending` tells
+///         }
+///         Ok(pending)
+///     }
+/// }
+///
+/// let (wire, sent) = mpsc::channel();
+/// let client = Client { requests: PendingMap::new(16, Policy::revoke_now()), wire };
+/// let pending = client.call()?;
+/// let caller = std::thread::spawn(|| block_on(pending));
+/// client.requests.complete_raw(sent.recv()?, Ok(7))?;
+/// assert_eq!(caller.join().unwrap(), Ok(7));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub type Pending<T, E> = Completion<'static, T, E>;
 
 /// The requests of a connection that wait for their replies, by ids that the map assigns.

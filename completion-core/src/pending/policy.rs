@@ -85,7 +85,22 @@ impl Policy {
     /// already, but its own id is free only after `report` has returned, whatever it does. What `report`
     /// captures lives until the last request is over: let it refer to the map's owner weakly.
     ///
-    /// A threshold of 0 is taken for 1. See the example of the type.
+    /// A threshold of 0 is taken for 1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use completion_core::{PendingMap, Policy};
+    ///
+    /// let (report, reports) = std::sync::mpsc::channel();
+    /// let policy = Policy::hold_reporting(2, move |held| drop(report.send(held)));
+    /// let requests = PendingMap::<u32, ()>::new(16, policy);
+    /// drop(requests.insert()?);
+    /// assert!(reports.try_recv().is_err());
+    /// drop(requests.insert()?);
+    /// assert_eq!(reports.try_recv(), Ok(2));
+    /// # Ok::<(), completion_core::InsertError>(())
+    /// ```
     #[must_use]
     pub fn hold_reporting(
         threshold: usize,

@@ -84,6 +84,28 @@ impl<K: RequestId, T, E> KeyedPendingMap<K, T, E> {
 }
 
 /// The future of [`PendingMap::insert_async`].
+///
+/// # Cancel safety
+///
+/// Dropping it gives its turn up, and no id was made.
+///
+/// # Examples
+///
+/// ```
+/// use completion_core::{PendingMap, Policy};
+/// use futures_lite::future::{block_on, or};
+///
+/// let requests = PendingMap::<u32, ()>::new(1, Policy::revoke_now());
+/// let (_, first) = requests.insert()?;
+///
+/// // Something else is faster, and the turn is given up.
+/// let insert = async { Some(requests.insert_async().await) };
+/// assert!(block_on(or(insert, async { None })).is_none());
+///
+/// drop(first);
+/// assert!(requests.insert().is_ok());
+/// # Ok::<(), completion_core::InsertError>(())
+/// ```
 #[must_use = "nothing is inserted unless this is awaited"]
 pub struct Insert<'m, T, E> {
     map: &'m PendingMap<T, E>,
@@ -108,6 +130,25 @@ impl<T, E> fmt::Debug for Insert<'_, T, E> {
 }
 
 /// The future of [`KeyedPendingMap::insert_async`].
+///
+/// # Cancel safety
+///
+/// Dropping it gives its turn up, and the id was not taken.
+///
+/// # Examples
+///
+/// ```
+/// use completion_core::{InsertError, KeyedPendingMap, Policy};
+/// use futures_lite::future::block_on;
+///
+/// let requests = KeyedPendingMap::<u16, u32, ()>::new(8, Policy::revoke_now());
+/// let [first, second, again] = [1, 2, 1].map(|id| requests.insert_async(id));
+/// assert!(requests.is_empty(), "an id is taken when the future is polled");
+///
+/// let _pending = [block_on(first)?, block_on(second)?];
+/// assert_eq!(block_on(again).unwrap_err(), InsertError::Duplicate);
+/// # Ok::<(), InsertError>(())
+/// ```
 #[must_use = "nothing is inserted unless this is awaited"]
 pub struct KeyedInsert<'m, K, T, E> {
     map: &'m KeyedPendingMap<K, T, E>,

@@ -15,8 +15,12 @@ pub(super) type Cause<E> = Box<dyn Fn() -> E + Send + Sync>;
 impl<T, E> Pool<T, E> {
     /// Closes the pool: rounds under way end with a copy of `cause`, and nobody rents any more.
     ///
-    /// For a connection that is lost: whoever waits hears why. See [`close_with`](Self::close_with),
-    /// which makes the error anew for each.
+    /// For a connection that is lost: whoever waits hears why. As [`close_with`](Self::close_with), which
+    /// makes the error anew for each; see there.
+    ///
+    /// # Panics
+    ///
+    /// As there.
     ///
     /// # Examples
     ///

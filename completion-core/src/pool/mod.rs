@@ -91,6 +91,12 @@ impl<T, E> RefUnwindSafe for Pool<T, E> {}
 
 impl<T, E> Pool<T, E> {
     /// What [`new`](Self::new) makes room for.
+    ///
+    /// ```
+    /// type Replies = completion_core::Pool<u32, ()>;
+    /// let twice_as_many = Replies::with_capacity(2 * Replies::DEFAULT_CAPACITY);
+    /// assert_eq!(twice_as_many.stats().capacity, 512);
+    /// ```
     pub const DEFAULT_CAPACITY: u16 = 256;
 
     /// A pool of [256](Self::DEFAULT_CAPACITY) sources.

@@ -12,8 +12,9 @@ impl<T, E> Pool<T, E> {
     ///
     /// A token that is still about may look at the slot that it names, so memory can only go when
     /// nobody else has a handle, which `&mut` and a count show. The sources that stay keep their
-    /// versions: tokens of before are as stale as ever. Does nothing if the pool has no more than
-    /// `capacity` sources, or is closed.
+    /// versions: tokens of before are as stale as ever. Of its [figures](crate::PoolStats), `high_water` starts
+    /// anew, and those of rounds and tokens go on. Does nothing if the pool has no more than `capacity`
+    /// sources, or is closed.
     ///
     /// # Errors
     ///
@@ -53,6 +54,20 @@ impl<T, E> Pool<T, E> {
 }
 
 /// Why a pool gives no memory back.
+///
+/// # Examples
+///
+/// ```
+/// use completion_core::{Pool, ShrinkError};
+///
+/// let mut pool = Pool::<u32, ()>::with_capacity(1000);
+/// let (round, handle) = (pool.rent(), pool.clone());
+/// assert_eq!(pool.shrink(10), Err(ShrinkError::Shared));
+/// drop(handle);
+/// assert_eq!(pool.shrink(10), Err(ShrinkError::InUse));
+/// drop(round);
+/// assert_eq!(pool.shrink(10), Ok(()));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ShrinkError {

@@ -76,6 +76,25 @@ impl<T, E> Pool<T, E> {
 /// What a [`Pool`] has done so far; see [`Pool::stats`].
 ///
 /// Counters wrap: per source at 2^32 on 32-bit targets, in practice never on others.
+///
+/// # Examples
+///
+/// ```
+/// use completion_core::{Pool, PoolStats};
+///
+/// // What happened since the last look.
+/// fn report(last: PoolStats, now: PoolStats) -> String {
+///     let rounds = now.rented - last.rented;
+///     let overflowed = now.overflowed - last.overflowed;
+///     format!("{rounds} rounds, and {overflowed} for which {} sources were too few", now.capacity)
+/// }
+///
+/// let pool = Pool::<u32, ()>::with_capacity(2);
+/// let last = pool.stats();
+/// let lent = [pool.rent(), pool.rent(), pool.rent()];
+/// drop(lent);
+/// assert_eq!(report(last, pool.stats()), "2 rounds, and 1 for which 2 sources were too few");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct PoolStats {

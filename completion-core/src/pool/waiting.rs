@@ -58,6 +58,30 @@ impl<T, E> Pool<T, E> {
 }
 
 /// The future of [`Pool::rent_async`].
+///
+/// # Cancel safety
+///
+/// Dropping it gives its place up; a source that was just handed to it goes to the next.
+///
+/// # Examples
+///
+/// ```
+/// use completion_core::Pool;
+/// use futures_lite::future::{block_on, poll_once};
+///
+/// let pool = Pool::<u32, ()>::with_capacity(1);
+/// let lent = pool.try_rent()?;
+///
+/// // Who was polled first is served first.
+/// let (mut one, mut other) = (pool.rent_async(), pool.rent_async());
+/// assert!(block_on(poll_once(&mut other)).is_none());
+/// assert!(block_on(poll_once(&mut one)).is_none());
+/// drop(lent);
+/// assert!(block_on(poll_once(&mut one)).is_none());
+/// assert!(block_on(other).is_ok());
+/// assert!(block_on(one).is_ok());
+/// # Ok::<(), completion_core::RentError>(())
+/// ```
 #[must_use = "nothing is rented unless this is awaited"]
 pub struct Rent<'p, T, E> {
     pool: &'p Pool<T, E>,

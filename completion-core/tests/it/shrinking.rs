@@ -63,12 +63,14 @@ fn statistics_go_on() {
     pool.cancel(token).unwrap_err();
     let before = pool.stats();
     assert_eq!((before.rented, before.overflowed, before.stale), (3, 1, 1));
+    assert_eq!(before.high_water, 2);
     pool.shrink(1).unwrap();
     let after = pool.stats();
     assert_eq!(
         (after.rented, after.returned, after.overflowed, after.stale),
         (3, 3, 1, 1)
     );
+    assert_eq!(after.high_water, 0, "starts anew");
     drop(pool.rent());
     assert_eq!((pool.stats().rented, pool.stats().returned), (4, 4));
 }
