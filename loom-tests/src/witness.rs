@@ -127,12 +127,20 @@ impl Witness {
         self.watched.wakes.load(SeqCst)
     }
 
-    /// Panics unless every waker is gone.
+    /// For when every waker should be gone.
+    ///
+    /// # Panics
+    ///
+    /// If one is left.
     pub fn assert_no_wakers(&self) {
         assert_eq!(self.watched.wakers.load(SeqCst), 0, "wakers left");
     }
 
-    /// Panics unless every waker and payload is gone.
+    /// For when every waker and payload should be gone.
+    ///
+    /// # Panics
+    ///
+    /// If one is left.
     pub fn assert_nothing_left(&self) {
         self.assert_no_wakers();
         assert_eq!(self.watched.payloads.load(SeqCst), 0, "payloads left");

@@ -26,6 +26,10 @@ fn chosen() -> Option<&'static (usize, String)> {
 }
 
 /// The ordering of a place, or what this run makes of it.
+///
+/// # Panics
+///
+/// If this run is to make something unknown of it.
 #[must_use]
 pub fn at(place: usize, ordering: Ordering) -> Ordering {
     match chosen() {
