@@ -113,6 +113,38 @@ impl<B> Client<B> {
     ///
     /// Dropping the future cancels the request: if it still waits for a stream it is never sent, otherwise its stream is
     /// reset with CANCEL (RFC 9113, section 5.4.2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use completion_h2::client::Builder;
+    /// use futures_lite::future::try_zip;
+    /// use http::Request;
+    /// use http_body_util::Empty;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (io, peer) = tokio::io::duplex(4096);
+    /// # tokio::spawn(async move {
+    /// #     let mut server = h2::server::handshake(peer).await.unwrap();
+    /// #     while let Some(Ok((_, mut respond))) = server.accept().await {
+    /// #         let mut body = respond.send_response(http::Response::new(()), false).unwrap();
+    /// #         body.send_data("hello".into(), true).unwrap();
+    /// #     }
+    /// # });
+    /// let (client, driver) = Builder::new().handshake(io).await?;
+    /// tokio::spawn(driver);
+    ///
+    /// // Both are on their way before the first answer comes.
+    /// let get = |uri| Request::get(uri).body(Empty::<Bytes>::new());
+    /// let one = client.request(get("http://localhost/one")?);
+    /// let other = client.request(get("http://localhost/other")?);
+    /// let (one, other) = try_zip(one, other).await?;
+    /// assert!(one.status().is_success() && other.status().is_success());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn request(&self, request: Request<B>) -> ResponseFuture<B> {
         let deadline = self.shared.deadline(&request);
         ResponseFuture::submit(Arc::clone(&self.shared), request, deadline)
@@ -132,6 +164,29 @@ impl<B> Client<B> {
     /// # Cancel safety
     ///
     /// Dropping the future takes the change back if it was not handed to h2 yet; otherwise it takes its course.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use completion_h2::client::Builder;
+    /// use http_body_util::Empty;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (io, peer) = tokio::io::duplex(4096);
+    /// # tokio::spawn(async move {
+    /// #     let mut server = h2::server::handshake(peer).await.unwrap();
+    /// #     while server.accept().await.is_some() {}
+    /// # });
+    /// let (client, driver) = Builder::new().handshake::<_, Empty<Bytes>>(io).await?;
+    /// tokio::spawn(driver);
+    /// client.set_initial_window_size(1 << 20).await?; // a large download is about to begin
+    /// let error = client.set_initial_window_size(1 << 31).await.unwrap_err();
+    /// assert!(error.is_invalid_request());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_initial_window_size(&self, size: u32) -> SettingsAck {
         if size > i32::MAX as u32 {
             let (completer, completion) = self.shared.acks.rent();
@@ -147,18 +202,82 @@ impl<B> Client<B> {
     /// budget is spent. Never becomes false again.
     ///
     /// With only the budget spent, requests are still served.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use completion_h2::client::{Builder, Client};
+    /// use http_body_util::Empty;
+    ///
+    /// // One of several connections.
+    /// fn choose<B>(clients: &[Client<B>]) -> Option<&Client<B>> {
+    ///     clients.iter().find(|client| !client.is_unusable())
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (io, peer) = tokio::io::duplex(4096);
+    /// let (client, driver) = Builder::new().handshake::<_, Empty<Bytes>>(io).await?;
+    /// let clients = [client];
+    /// assert!(choose(&clients).is_some());
+    ///
+    /// drop(peer);
+    /// let _ = driver.await;
+    /// assert!(choose(&clients).is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_unusable(&self) -> bool {
         self.shared.link.is_unusable()
     }
 
     /// Whether the connection has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use completion_h2::client::Builder;
+    /// use http_body_util::Empty;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (io, _peer) = tokio::io::duplex(4096);
+    /// let (client, driver) = Builder::new().handshake::<_, Empty<Bytes>>(io).await?;
+    /// assert!(!client.is_closed());
+    /// drop(driver); // without which nothing is sent any more
+    /// assert!(client.is_closed());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.shared.link.is_closed()
     }
 
     /// The state of the pool that the responses' completions come from.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use completion_h2::client::Builder;
+    /// use http_body_util::Empty;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (io, _peer) = tokio::io::duplex(4096);
+    /// let (client, driver) = Builder::new().pool_capacity(1).handshake(io).await?;
+    /// let get = || client.request(http::Request::new(Empty::<Bytes>::new()));
+    /// let _under_way = [get(), get()];
+    /// let stats = client.pool_stats();
+    /// assert_eq!((stats.in_use, stats.overflowed), (1, 1)); // the pool might be larger
+    /// # drop(driver);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn pool_stats(&self) -> PoolStats {
         self.shared.replies.stats()

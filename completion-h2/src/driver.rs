@@ -98,6 +98,27 @@ type Transport<IO> = Tap<Salvage<IO>>;
 /// Dropping it closes the transport at once; everything submitted fails with kind
 /// [`Abandoned`](crate::ErrorKind::Abandoned). The same happens if a poll of it panics, which it does when a request body, a
 /// waker or the transport does.
+///
+/// # Examples
+///
+/// ```
+/// use bytes::Bytes;
+/// use completion_h2::client::Builder;
+/// use http_body_util::Empty;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (io, peer) = tokio::io::duplex(4096);
+/// let (client, driver) = Builder::new().handshake::<_, Empty<Bytes>>(io).await?;
+/// let driver = tokio::spawn(driver);
+///
+/// drop(peer); // as when a cable is pulled
+/// let why = driver.await?.unwrap_err();
+/// assert!(why.is_connection_lost());
+/// assert!(client.is_closed());
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "nothing is sent or received unless the driver is polled"]
 pub struct Driver<IO, B: Body, T: Timer = TokioTimer> {
     link: Arc<Link>,
@@ -170,6 +191,29 @@ impl<IO, B: Body, T: Timer> Driver<IO, B, T> {
     /// The acknowledgment of the handshake's SETTINGS, once.
     ///
     /// It may be taken at any time; the driver watches for it from the beginning.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use completion_h2::client::Builder;
+    /// use http_body_util::Empty;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (io, peer) = tokio::io::duplex(4096);
+    /// # tokio::spawn(async move {
+    /// #     let mut server = h2::server::handshake(peer).await.unwrap();
+    /// #     while server.accept().await.is_some() {}
+    /// # });
+    /// let (client, mut driver) = Builder::new().handshake::<_, Empty<Bytes>>(io).await?;
+    /// let acknowledged = driver.settings_ack().expect("it was not taken yet");
+    /// tokio::spawn(driver);
+    /// println!("the peer took {:?}", acknowledged.await?);
+    /// # drop(client);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn settings_ack(&mut self) -> Option<SettingsAck> {
         self.first_ack.take()
     }

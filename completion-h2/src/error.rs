@@ -50,6 +50,23 @@ struct Repr {
 }
 
 /// What sort of failure an [`Error`] is.
+///
+/// # Examples
+///
+/// ```
+/// use completion_h2::{Error, ErrorKind};
+///
+/// // What a gateway answers to its own client.
+/// fn status(error: &Error) -> http::StatusCode {
+///     match error.kind() {
+///         ErrorKind::Timeout => http::StatusCode::GATEWAY_TIMEOUT,
+///         ErrorKind::Body | ErrorKind::InvalidRequest => http::StatusCode::BAD_REQUEST,
+///         ErrorKind::Refused | ErrorKind::GoAway => http::StatusCode::SERVICE_UNAVAILABLE,
+///         _ => http::StatusCode::BAD_GATEWAY,
+///     }
+/// }
+/// # let _ = status;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -74,8 +91,8 @@ pub enum ErrorKind {
     Abandoned,
     /// The request's body failed. The source is the body's error.
     Body,
-    /// The request, or the setting, cannot be put in HTTP/2: a relative URI, a connection-specific field, a window
-    /// beyond 2^31-1.
+    /// The request, or the setting, cannot be put in HTTP/2: a relative URI in a request of version HTTP/2, a
+    /// connection-specific field, a window beyond 2^31-1.
     InvalidRequest,
 }
 
@@ -213,12 +230,50 @@ impl Error {
     }
 
     /// What sort of failure this is.
+    ///
+    /// ```
+    /// use completion_h2::{Error, ErrorKind};
+    /// use std::collections::HashMap;
+    ///
+    /// fn count(failures: &mut HashMap<ErrorKind, u64>, error: &Error) {
+    ///     *failures.entry(error.kind()).or_default() += 1;
+    /// }
+    /// # let _ = count;
+    /// ```
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.repr.kind
     }
 
     /// The HTTP/2 error code that the peer gave, or that its fault was given (RFC 9113, section 7).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use completion_h2::{Reason, client::Builder};
+    /// use http_body_util::Empty;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (io, peer) = tokio::io::duplex(4096);
+    /// let (client, driver) = Builder::new().handshake(io).await?;
+    /// tokio::spawn(driver);
+    ///
+    /// tokio::spawn(async move {
+    ///     let mut server = h2::server::handshake(peer).await.unwrap();
+    ///     while let Some(Ok((_, mut respond))) = server.accept().await {
+    ///         respond.send_reset(Reason::HTTP_1_1_REQUIRED);
+    ///     }
+    /// });
+    /// let request = http::Request::get("http://localhost/").body(Empty::<Bytes>::new())?;
+    /// let error = client.request(request).await.unwrap_err();
+    ///
+    /// let older = error.reason() == Some(Reason::HTTP_1_1_REQUIRED);
+    /// assert!(older); // so ask by HTTP/1.1
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
         self.repr.reason
@@ -229,66 +284,301 @@ impl Error {
     /// True for a refused stream, one above GOAWAY's last-stream-id, and a request that was never sent. That says nothing
     /// about its chances. `false` means not known: only requests that are idempotent anyway may be repeated then. An error
     /// of a response body is never retry-safe.
+    ///
+    /// ```
+    /// use completion_h2::Error;
+    /// use http::Method;
+    ///
+    /// fn may_be_repeated(method: &Method, error: &Error) -> bool {
+    ///     error.is_retry_safe() || method.is_idempotent()
+    /// }
+    /// # let _ = may_be_repeated;
+    /// ```
     #[must_use]
     pub fn is_retry_safe(&self) -> bool {
         self.retry_safe
     }
 
     /// Whether the peer reset the stream, also by refusing it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use completion_h2::client::Builder;
+    /// use http_body_util::Empty;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (io, peer) = tokio::io::duplex(4096);
+    /// let (client, driver) = Builder::new().handshake(io).await?;
+    /// tokio::spawn(driver);
+    ///
+    /// tokio::spawn(async move {
+    ///     let mut server = h2::server::handshake(peer).await.unwrap();
+    ///     while server.accept().await.is_some() {} // and forgets to answer
+    /// });
+    /// let request = http::Request::get("http://localhost/").body(Empty::<Bytes>::new())?;
+    /// let error = client.request(request).await.unwrap_err();
+    /// assert!(error.is_reset());
+    /// assert!(!error.is_retry_safe(), "it may have been processed");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_reset(&self) -> bool {
         matches!(self.kind(), ErrorKind::Reset | ErrorKind::Refused)
     }
 
     /// Whether the peer refused the stream.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use completion_h2::{Reason, client::Builder};
+    /// use http_body_util::Empty;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (io, peer) = tokio::io::duplex(4096);
+    /// let (client, driver) = Builder::new().handshake(io).await?;
+    /// tokio::spawn(driver);
+    ///
+    /// tokio::spawn(async move {
+    ///     let mut server = h2::server::handshake(peer).await.unwrap();
+    ///     while let Some(Ok((_, mut respond))) = server.accept().await {
+    ///         respond.send_reset(Reason::REFUSED_STREAM);
+    ///     }
+    /// });
+    /// let request = http::Request::get("http://localhost/").body(Empty::<Bytes>::new())?;
+    /// let error = client.request(request).await.unwrap_err();
+    ///
+    /// assert!(error.is_refused() && error.is_reset());
+    /// assert!(error.is_retry_safe());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.kind() == ErrorKind::Refused
     }
 
     /// Whether the peer went away.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use completion_h2::{Reason, client::Builder};
+    /// use http_body_util::Empty;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (io, peer) = tokio::io::duplex(4096);
+    /// let (client, driver) = Builder::new().handshake(io).await?;
+    /// tokio::spawn(driver);
+    ///
+    /// tokio::spawn(async move {
+    ///     let mut server = h2::server::handshake(peer).await.unwrap();
+    ///     let _first = server.accept().await;
+    ///     server.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+    ///     while server.accept().await.is_some() {}
+    /// });
+    /// let request = http::Request::get("http://localhost/").body(Empty::<Bytes>::new())?;
+    /// let error = client.request(request).await.unwrap_err();
+    /// assert!(error.is_go_away());
+    /// assert!(client.is_unusable());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_go_away(&self) -> bool {
         self.kind() == ErrorKind::GoAway
     }
 
     /// Whether the transport failed or ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use completion_h2::client::Builder;
+    /// use http_body_util::Empty;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (io, peer) = tokio::io::duplex(4096);
+    /// let (client, driver) = Builder::new().handshake(io).await?;
+    /// tokio::spawn(driver);
+    ///
+    /// drop(peer);
+    /// let error = client.request(http::Request::new(Empty::<Bytes>::new())).await.unwrap_err();
+    /// assert!(error.is_connection_lost());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_connection_lost(&self) -> bool {
         self.kind() == ErrorKind::ConnectionLost
     }
 
     /// Whether the peer broke the protocol.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use completion_h2::client::Builder;
+    /// use http_body_util::Empty;
+    /// use tokio::io::AsyncWriteExt;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (io, mut peer) = tokio::io::duplex(4096);
+    /// let (client, driver) = Builder::new().handshake(io).await?;
+    /// tokio::spawn(driver);
+    ///
+    /// peer.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await?; // to the preface
+    /// let request = http::Request::get("http://localhost/").body(Empty::<Bytes>::new())?;
+    /// let error = client.request(request).await.unwrap_err();
+    /// assert!(error.is_protocol());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_protocol(&self) -> bool {
         self.kind() == ErrorKind::Protocol
     }
 
     /// Whether a time limit passed: the request's, or the one for acknowledging SETTINGS.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use completion_h2::client::{Builder, RequestTimeout};
+    /// use http_body_util::Empty;
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (io, _silent) = tokio::io::duplex(4096);
+    /// # let (client, driver) = Builder::new().handshake(io).await?;
+    /// # tokio::spawn(driver);
+    /// let request = http::Request::get("http://localhost/")
+    ///     .extension(RequestTimeout(Duration::from_millis(100)))
+    ///     .body(Empty::<Bytes>::new())?;
+    /// let error = client.request(request).await.unwrap_err();
+    /// assert!(error.is_timeout());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(self.kind(), ErrorKind::Timeout | ErrorKind::SettingsTimeout)
     }
 
     /// Whether no connection could be made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use completion_h2::client::{Builder, Connector};
+    /// use http_body_util::Empty;
+    /// use std::io;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// type Io = io::Result<tokio::io::DuplexStream>;
+    /// let connect = async || Io::Err(io::ErrorKind::NetworkUnreachable.into());
+    /// let connector = Connector::new(Builder::new(), connect, tokio::spawn);
+    /// let error = connector.request(http::Request::new(Empty::<Bytes>::new())).await.unwrap_err();
+    /// assert!(error.is_connect());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_connect(&self) -> bool {
         self.kind() == ErrorKind::Connect
     }
 
     /// Whether the driver is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use completion_h2::client::Builder;
+    /// use http_body_util::Empty;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (io, _peer) = tokio::io::duplex(4096);
+    /// let (client, driver) = Builder::new().handshake(io).await?;
+    /// let response = client.request(http::Request::new(Empty::<Bytes>::new()));
+    /// drop(driver);
+    /// let error = response.await.unwrap_err();
+    /// assert!(error.is_abandoned() && error.is_retry_safe());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
         self.kind() == ErrorKind::Abandoned
     }
 
     /// Whether the request's body failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use completion_h2::client::Builder;
+    /// use futures_lite::stream;
+    /// use http_body::Frame;
+    /// use http_body_util::StreamBody;
+    /// use std::io;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (io, _peer) = tokio::io::duplex(4096);
+    /// # let (client, driver) = Builder::new().handshake(io).await?;
+    /// # tokio::spawn(driver);
+    /// let file = stream::iter([Ok(Frame::data(Bytes::from("a half"))), Err(io::Error::other("unreadable"))]);
+    /// let request = http::Request::put("http://localhost/").body(StreamBody::new(file))?;
+    /// let error = client.request(request).await.unwrap_err();
+    /// assert!(error.is_body());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_body(&self) -> bool {
         self.kind() == ErrorKind::Body
     }
 
     /// Whether the request cannot be put in HTTP/2.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use completion_h2::client::Builder;
+    /// use http_body_util::Empty;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (io, _peer) = tokio::io::duplex(4096);
+    /// # let (client, driver) = Builder::new().handshake(io).await?;
+    /// # tokio::spawn(driver);
+    /// let request = http::Request::get("http://localhost/").header("connection", "close"); // of HTTP/1.1
+    /// let request = request.body(Empty::<Bytes>::new())?;
+    /// let error = client.request(request).await.unwrap_err();
+    /// assert!(error.is_invalid_request());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_invalid_request(&self) -> bool {
         self.kind() == ErrorKind::InvalidRequest

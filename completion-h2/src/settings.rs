@@ -28,6 +28,27 @@ use crate::error::Error;
 /// # Panics
 ///
 /// Polling again after the outcome was returned panics.
+///
+/// # Examples
+///
+/// ```
+/// use bytes::Bytes;
+/// use completion_h2::{ErrorKind, client::Builder};
+/// use http_body_util::Empty;
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (io, _silent) = tokio::io::duplex(4096);
+/// let builder = Builder::new().settings_timeout(Duration::from_secs(1));
+/// let (_client, mut driver) = builder.handshake::<_, Empty<Bytes>>(io).await?;
+/// let acknowledged = driver.settings_ack().expect("it was not taken yet");
+/// tokio::spawn(driver);
+/// let error = acknowledged.await.unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::SettingsTimeout);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct SettingsAck {
     completion: Completion<'static, Duration, Error>,

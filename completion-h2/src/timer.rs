@@ -52,6 +52,26 @@ pub trait Timer: Clone + Send + Sync + 'static {
 /// Tokio's time.
 ///
 /// A driver that uses it must be polled inside a tokio runtime with time enabled; tokio panics otherwise.
+///
+/// # Examples
+///
+/// ```
+/// use bytes::Bytes;
+/// use completion_h2::TokioTimer;
+/// use completion_h2::client::Builder;
+/// use http_body_util::Empty;
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // Where tokio's time is paused, as in a test, an hour passes at once.
+/// let builder = Builder::with_timer(TokioTimer::default()).settings_timeout(Duration::from_secs(3600));
+/// let (io, _silent) = tokio::io::duplex(4096);
+/// let (_client, driver) = builder.handshake::<_, Empty<Bytes>>(io).await?;
+/// assert!(driver.await.unwrap_err().is_timeout());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct TokioTimer;

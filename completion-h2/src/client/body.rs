@@ -29,6 +29,38 @@ use crate::error::Error;
 /// # Cancel safety
 ///
 /// Dropping it before its end resets the stream with CANCEL.
+///
+/// # Examples
+///
+/// ```
+/// use bytes::Bytes;
+/// use completion_h2::client::Builder;
+/// use http_body_util::{BodyExt, Empty};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (io, peer) = tokio::io::duplex(4096);
+/// # tokio::spawn(async move {
+/// #     let mut server = h2::server::handshake(peer).await.unwrap();
+/// #     while let Some(Ok((_, mut respond))) = server.accept().await {
+/// #         let mut body = respond.send_response(http::Response::new(()), false).unwrap();
+/// #         body.send_data("hello".into(), true).unwrap();
+/// #     }
+/// # });
+/// # let (client, driver) = Builder::new().handshake(io).await?;
+/// # tokio::spawn(driver);
+/// let request = http::Request::get("http://localhost/").body(Empty::<Bytes>::new())?;
+/// let mut body = client.request(request).await?.into_body();
+/// let mut length = 0;
+/// while let Some(frame) = body.frame().await {
+///     if let Ok(data) = frame?.into_data() {
+///         length += data.len(); // the peer may send as much again
+///     }
+/// }
+/// assert_eq!(length, 5);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "dropping a body before its end resets the stream"]
 pub struct ResponseBody {
     state: State,

@@ -81,6 +81,14 @@ pub(crate) struct Options {
 
 impl Builder {
     /// Default options and tokio's time.
+    ///
+    /// ```
+    /// use completion_h2::client::Builder;
+    ///
+    /// let patient = Builder::new();
+    /// let hasty = patient.clone().timeout(std::time::Duration::from_millis(250));
+    /// # let _ = (patient, hasty);
+    /// ```
     pub fn new() -> Self {
         Self::with_timer(TokioTimer)
     }
@@ -94,6 +102,38 @@ impl Default for Builder {
 
 impl<T: Timer> Builder<T> {
     /// Default options and a timer of your own.
+    ///
+    /// ```
+    /// use completion_h2::client::Builder;
+    /// use completion_h2::{Timer, TokioTimer};
+    /// use std::pin::Pin;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// // Wakes up a little late, for several deadlines at once.
+    /// #[derive(Clone)]
+    /// struct Coarse(TokioTimer);
+    ///
+    /// const STEP: Duration = Duration::from_millis(50);
+    ///
+    /// impl Timer for Coarse {
+    ///     type Sleep = <TokioTimer as Timer>::Sleep;
+    ///
+    ///     fn now(&self) -> Instant {
+    ///         self.0.now()
+    ///     }
+    ///
+    ///     fn sleep_until(&self, deadline: Instant) -> Self::Sleep {
+    ///         self.0.sleep_until(deadline + STEP)
+    ///     }
+    ///
+    ///     fn reset(&self, sleep: Pin<&mut Self::Sleep>, deadline: Instant) {
+    ///         self.0.reset(sleep, deadline + STEP);
+    ///     }
+    /// }
+    ///
+    /// let builder = Builder::with_timer(Coarse(TokioTimer::default()));
+    /// # let _ = builder;
+    /// ```
     pub fn with_timer(timer: T) -> Self {
         let mut h2 = h2::client::Builder::new();
         h2.enable_push(false)
@@ -120,6 +160,12 @@ impl<T: Timer> Builder<T> {
     ///
     /// Requests beyond it are served too, at the price of an allocation each. With 0 that is every request. A
     /// [`Connector`](crate::client::Connector) has one pool for all its connections.
+    ///
+    /// ```
+    /// use completion_h2::client::Builder;
+    /// let builder = Builder::new().pool_capacity(1024); // for a thousand callers at once
+    /// # let _ = builder;
+    /// ```
     pub fn pool_capacity(mut self, capacity: u16) -> Self {
         self.options.pool_capacity = capacity;
         self
@@ -130,6 +176,12 @@ impl<T: Timer> Builder<T> {
     /// # Panics
     ///
     /// If `capacity` is 0 or beyond 65536.
+    ///
+    /// ```
+    /// use completion_h2::client::Builder;
+    /// let builder = Builder::new().queue_capacity(16); // callers should feel early that the peer is slow
+    /// # let _ = builder;
+    /// ```
     #[track_caller]
     pub fn queue_capacity(mut self, capacity: usize) -> Self {
         assert!(
@@ -146,6 +198,12 @@ impl<T: Timer> Builder<T> {
     /// # Panics
     ///
     /// If `max` is 0.
+    ///
+    /// ```
+    /// use completion_h2::client::Builder;
+    /// let builder = Builder::new().max_streams(1); // one request at a time, whatever the peer permits
+    /// # let _ = builder;
+    /// ```
     #[track_caller]
     pub fn max_streams(mut self, max: usize) -> Self {
         assert!(max > 0, "a connection needs at least one stream");
@@ -156,6 +214,13 @@ impl<T: Timer> Builder<T> {
     /// How long a request may take, from its submission to the end of the response body. `None`, the default, is for ever.
     ///
     /// One request can have its own by the extension [`RequestTimeout`](crate::client::RequestTimeout).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use completion_h2::client::Builder;
+    /// let builder = Builder::new().timeout(Duration::from_secs(30)); // body and all
+    /// # let _ = builder;
+    /// ```
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.options.timeout = timeout.into();
         self
@@ -166,6 +231,13 @@ impl<T: Timer> Builder<T> {
     ///
     /// Requests never wait for the acknowledgment. When the time is over the connection fails with
     /// [`SettingsTimeout`](crate::ErrorKind::SettingsTimeout).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use completion_h2::client::Builder;
+    /// let builder = Builder::new().settings_timeout(Duration::from_secs(2)); // the peer is next door
+    /// # let _ = builder;
+    /// ```
     pub fn settings_timeout(mut self, timeout: Duration) -> Self {
         self.options.settings_timeout = timeout;
         self
@@ -176,6 +248,12 @@ impl<T: Timer> Builder<T> {
     ///
     /// Cancelled and timed out requests, and response bodies dropped early, reset their streams. Servers end connections
     /// with too many of them (nghttpd at about 1000), and so does h2 itself.
+    ///
+    /// ```
+    /// use completion_h2::client::Builder;
+    /// let builder = Builder::new().reset_budget(80); // before a server that permits 100
+    /// # let _ = builder;
+    /// ```
     pub fn reset_budget(mut self, resets: u32) -> Self {
         self.options.reset_budget = resets;
         self
@@ -185,6 +263,12 @@ impl<T: Timer> Builder<T> {
     ///
     /// Being able to do so costs a copy of each request's head: nothing without header fields, two allocations with. With
     /// 0 there is no copy.
+    ///
+    /// ```
+    /// use completion_h2::client::Builder;
+    /// let builder = Builder::new().resend_limit(0); // whoever calls tries again by itself
+    /// # let _ = builder;
+    /// ```
     pub fn resend_limit(mut self, limit: u32) -> Self {
         self.options.resend_limit = limit;
         self
@@ -195,6 +279,12 @@ impl<T: Timer> Builder<T> {
     /// # Panics
     ///
     /// If `size` is beyond 2^31-1.
+    ///
+    /// ```
+    /// use completion_h2::client::Builder;
+    /// let builder = Builder::new().initial_window_size(1 << 20); // a MiB under way, for long distances
+    /// # let _ = builder;
+    /// ```
     #[track_caller]
     pub fn initial_window_size(mut self, size: u32) -> Self {
         assert!(
@@ -211,6 +301,12 @@ impl<T: Timer> Builder<T> {
     /// # Panics
     ///
     /// If `size` is beyond 2^31-1.
+    ///
+    /// ```
+    /// use completion_h2::client::Builder;
+    /// let builder = Builder::new().initial_window_size(1 << 20).initial_connection_window_size(8 << 20); // eight at full speed
+    /// # let _ = builder;
+    /// ```
     #[track_caller]
     pub fn initial_connection_window_size(mut self, size: u32) -> Self {
         assert!(
@@ -226,6 +322,12 @@ impl<T: Timer> Builder<T> {
     /// # Panics
     ///
     /// If `size` is not between 16384 and 16777215.
+    ///
+    /// ```
+    /// use completion_h2::client::Builder;
+    /// let builder = Builder::new().max_frame_size(1 << 18); // fewer and longer frames for large bodies
+    /// # let _ = builder;
+    /// ```
     #[track_caller]
     pub fn max_frame_size(mut self, size: u32) -> Self {
         assert!(
@@ -237,12 +339,24 @@ impl<T: Timer> Builder<T> {
     }
 
     /// The largest header list that is accepted from the peer (RFC 9113, section 6.5.2).
+    ///
+    /// ```
+    /// use completion_h2::client::Builder;
+    /// let builder = Builder::new().max_header_list_size(64 << 10); // no answer has more than a few cookies
+    /// # let _ = builder;
+    /// ```
     pub fn max_header_list_size(mut self, size: u32) -> Self {
         self.h2.max_header_list_size(size);
         self
     }
 
     /// The size of the table that the peer may compress header fields with (RFC 9113, section 6.5.2).
+    ///
+    /// ```
+    /// use completion_h2::client::Builder;
+    /// let builder = Builder::new().header_table_size(0); // no memory for it
+    /// # let _ = builder;
+    /// ```
     pub fn header_table_size(mut self, size: u32) -> Self {
         self.h2.header_table_size(size);
         self
@@ -255,6 +369,12 @@ impl<T: Timer> Builder<T> {
     /// A small frame that comes late for a stream that was reset is never taken, so its cost remains for as long as the
     /// connection lives. The default leaves room for five of those for each stream of the default
     /// [`reset_budget`](Self::reset_budget); h2's own, of 100 frames in all, would end the connection long before.
+    ///
+    /// ```
+    /// use completion_h2::client::Builder;
+    /// let builder = Builder::new().data_frame_budget(8 << 20); // a peer that streams many short events
+    /// # let _ = builder;
+    /// ```
     pub fn data_frame_budget(mut self, bytes: usize) -> Self {
         self.h2.data_frame_budget(bytes);
         self
@@ -265,6 +385,12 @@ impl<T: Timer> Builder<T> {
     /// # Panics
     ///
     /// If `size` does not fit 32 bits.
+    ///
+    /// ```
+    /// use completion_h2::client::Builder;
+    /// let builder = Builder::new().max_send_buffer_size(64 << 10); // many small uploads at once
+    /// # let _ = builder;
+    /// ```
     #[track_caller]
     pub fn max_send_buffer_size(mut self, size: usize) -> Self {
         assert!(
@@ -276,6 +402,12 @@ impl<T: Timer> Builder<T> {
     }
 
     /// How many streams h2 may reset for faults of the peer before it gives the connection up. `None` is any number.
+    ///
+    /// ```
+    /// use completion_h2::client::Builder;
+    /// let builder = Builder::new().max_local_error_reset_streams(16); // patience has an end
+    /// # let _ = builder;
+    /// ```
     pub fn max_local_error_reset_streams(mut self, max: impl Into<Option<usize>>) -> Self {
         self.h2.max_local_error_reset_streams(max.into());
         self
@@ -296,6 +428,25 @@ impl<T: Timer> Builder<T> {
     /// # Cancel safety
     ///
     /// Dropping the future closes the transport.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use completion_h2::client::Builder;
+    /// use http_body_util::Empty;
+    /// use tokio::net::{TcpListener, TcpStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let listener = TcpListener::bind("localhost:0").await?;
+    /// let io = TcpStream::connect(listener.local_addr()?).await?;
+    /// io.set_nodelay(true)?;
+    /// let (client, driver) = Builder::new().handshake::<_, Empty<Bytes>>(io).await?;
+    /// # drop((client, driver));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn handshake<IO, B>(&self, io: IO) -> Result<(Client<B>, Driver<IO, B, T>), Error>
     where
         IO: AsyncRead + AsyncWrite + Unpin,

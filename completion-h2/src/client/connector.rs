@@ -88,6 +88,22 @@ struct Inner<B> {
 type Connect<B> = Box<dyn Fn() -> (Client<B>, ConnectionTask) + Send + Sync>;
 
 /// Figures of a [`Connector`]; see [`Connector::stats`].
+///
+/// # Examples
+///
+/// ```
+/// use completion_h2::client::ConnectorStats;
+///
+/// // One line for a log, from two looks.
+/// fn report(last: &ConnectorStats, now: &ConnectorStats) -> String {
+///     let made = now.connections_established - last.connections_established;
+///     let resent = now.resent - last.resent;
+///     format!("{made} connections made, {resent} requests sent again, {} under way", now.pool.in_use)
+/// }
+///
+/// let start = ConnectorStats::default();
+/// assert_eq!(report(&start, &start), "0 connections made, 0 requests sent again, 0 under way");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectorStats {
@@ -132,6 +148,41 @@ impl Counters {
 /// # Cancel safety
 ///
 /// Dropping it fails everything submitted to the connection with kind [`Abandoned`](ErrorKind::Abandoned).
+///
+/// # Examples
+///
+/// ```
+/// use bytes::Bytes;
+/// use completion_h2::client::{Builder, ConnectionTask, Connector};
+/// use http_body_util::Empty;
+/// use std::sync::{Arc, Mutex};
+/// use tokio::task::JoinSet;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn connect() -> std::io::Result<tokio::io::DuplexStream> {
+/// #     let (io, peer) = tokio::io::duplex(4096);
+/// #     tokio::spawn(async move {
+/// #         let mut server = h2::server::handshake(peer).await.unwrap();
+/// #         while let Some(Ok((_, mut respond))) = server.accept().await {
+/// #             respond.send_response(http::Response::new(()), true).unwrap();
+/// #         }
+/// #     });
+/// #     Ok(io)
+/// # }
+/// // Tasks that end with the set, rather than with the program.
+/// let tasks = Arc::new(Mutex::new(JoinSet::new()));
+/// let spawn = {
+///     let tasks = Arc::clone(&tasks);
+///     move |task: ConnectionTask| tasks.lock().unwrap().spawn(task)
+/// };
+/// let connector = Connector::new(Builder::new(), connect, spawn);
+/// let request = http::Request::get("http://localhost/").body(Empty::<Bytes>::new())?;
+/// assert_eq!(connector.request(request).await?.status(), 200);
+/// assert_eq!(tasks.lock().unwrap().len(), 1);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "no request is sent unless the connection's task is spawned"]
 pub struct ConnectionTask(Pin<Box<dyn Future<Output = ()> + Send>>);
 
@@ -156,6 +207,33 @@ impl<B> Connector<B> {
     /// [`Connect`](ErrorKind::Connect). `spawn` runs a task to its end, and is called by whoever sends the request that
     /// needs a new connection. A connection attempt is only limited by what `connect` itself does; requests time out
     /// meanwhile if they have a deadline. The same goes for a pause between attempts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use completion_h2::client::{Builder, Connector};
+    /// use http_body_util::Empty;
+    /// use std::io;
+    /// use std::time::Duration;
+    /// use tokio::net::TcpStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let connect = async || {
+    ///     let address = "localhost:1"; // where nobody listens
+    ///     let limit = Duration::from_secs(5);
+    ///     let io = tokio::time::timeout(limit, TcpStream::connect(address)).await??;
+    ///     io.set_nodelay(true)?;
+    ///     io::Result::Ok(io)
+    /// };
+    /// let connector = Connector::new(Builder::new(), connect, tokio::spawn);
+    /// let request = http::Request::get("http://localhost/").body(Empty::<Bytes>::new())?;
+    /// let error = connector.request(request).await.unwrap_err();
+    /// assert!(error.is_connect());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new<T, C, F, IO, E, S, R>(builder: Builder<T>, connect: C, spawn: S) -> Self
     where
         T: Timer,
@@ -216,6 +294,36 @@ impl<B> Connector<B> {
     /// # Cancel safety
     ///
     /// As for [`Client::request`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use completion_h2::client::{Builder, Connector};
+    /// use http_body_util::Empty;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn connect() -> std::io::Result<tokio::io::DuplexStream> {
+    /// #     let (io, peer) = tokio::io::duplex(4096);
+    /// #     tokio::spawn(async move {
+    /// #         let mut server = h2::server::handshake(peer).await.unwrap();
+    /// #         while let Some(Ok((_, mut respond))) = server.accept().await {
+    /// #             respond.send_response(http::Response::new(()), true).unwrap();
+    /// #         }
+    /// #     });
+    /// #     Ok(io)
+    /// # }
+    /// let connector = Connector::new(Builder::new(), connect, tokio::spawn);
+    /// for page in 1..=3 {
+    ///     let uri = format!("http://localhost/{page}");
+    ///     let response = connector.request(http::Request::get(uri).body(Empty::<Bytes>::new())?).await?;
+    ///     assert_eq!(response.status(), 200);
+    /// }
+    /// assert_eq!(connector.stats().connections_established, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn request(&self, request: Request<B>) -> ConnectorFuture<B> {
         let shared = self.inner.current();
         let deadline = shared.deadline(&request);
@@ -225,6 +333,15 @@ impl<B> Connector<B> {
     }
 
     /// What it has done so far.
+    ///
+    /// ```
+    /// use completion_h2::client::{Builder, Connector};
+    /// # type Body = http_body_util::Empty<bytes::Bytes>;
+    /// let connect = || tokio::net::TcpStream::connect("localhost:8080");
+    /// let connector = Connector::<Body>::new(Builder::new().pool_capacity(64), connect, tokio::spawn);
+    /// let stats = connector.stats();
+    /// assert_eq!((stats.connections_established, stats.pool.capacity), (0, 64));
+    /// ```
     #[must_use]
     pub fn stats(&self) -> ConnectorStats {
         let Connections {
@@ -421,6 +538,32 @@ impl<B> fmt::Debug for Connector<B> {
 /// # Panics
 ///
 /// Polling again after the outcome was returned panics.
+///
+/// # Examples
+///
+/// ```
+/// use bytes::Bytes;
+/// use completion_h2::Error;
+/// use completion_h2::client::{ConnectorFuture, ResponseBody};
+/// use http::Response;
+/// use http_body_util::Full;
+/// use std::pin::Pin;
+/// use std::task::{Context, Poll, ready};
+///
+/// // The future of a service on top of a connector, with a name and without a box.
+/// struct Logged(ConnectorFuture<Full<Bytes>>);
+///
+/// impl Future for Logged {
+///     type Output = Result<Response<ResponseBody>, Error>;
+///
+///     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+///         let outcome = ready!(Pin::new(&mut self.0).poll(cx));
+///         eprintln!("{:?}", outcome.as_ref().map(Response::status));
+///         Poll::Ready(outcome)
+///     }
+/// }
+/// # let _ = Logged;
+/// ```
 #[must_use = "dropping the future cancels the request"]
 pub struct ConnectorFuture<B> {
     inner: Arc<Inner<B>>,

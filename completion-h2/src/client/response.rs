@@ -28,6 +28,28 @@ use crate::queue::{Reply, ReplyCompletion, Shared};
 /// # Panics
 ///
 /// Polling again after the outcome was returned panics.
+///
+/// # Examples
+///
+/// ```
+/// use bytes::Bytes;
+/// use completion_h2::client::Builder;
+/// use futures_lite::future::or;
+/// use http_body_util::Empty;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (io, _slow) = tokio::io::duplex(4096);
+/// let (client, driver) = Builder::new().handshake(io).await?;
+/// tokio::spawn(driver);
+///
+/// let response = client.request(http::Request::new(Empty::<Bytes>::new()));
+/// let user_gives_up = async { None };
+/// let outcome = or(async { Some(response.await) }, user_gives_up).await;
+/// assert!(outcome.is_none()); // and the request was cancelled
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "dropping the future cancels the request"]
 pub struct ResponseFuture<B> {
     shared: Arc<Shared<B>>,
