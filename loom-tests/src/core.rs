@@ -19,7 +19,7 @@ pub mod oneshot;
 mod pending;
 #[path = "../../completion-core/src/pool/mod.rs"]
 mod pool;
-#[path = "../../completion-core/src/round.rs"]
+#[path = "../../completion-core/src/round/mod.rs"]
 mod round;
 #[path = "../../completion-core/src/shard.rs"]
 mod shard;

@@ -25,7 +25,7 @@ fn other<P: Post>(word: Word) -> Word {
     }
 }
 
-/// What the steps of `round.rs` make of a word, each under the condition that the step has there.
+/// What the steps of `round` make of a word, each under the condition that the step has there.
 fn successors(word: Word) -> Vec<Word> {
     let mut next = Vec::new();
     if word.is_idle() {

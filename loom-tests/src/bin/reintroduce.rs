@@ -43,13 +43,13 @@ macro_rules! bugs {
 const BUGS: &[Bug] = bugs! {
     "dotnet/coreclr#22711", "the tail of a complete touches the slot",
     "hostile::the_tail_of_an_ending_leaves_the_next_round_alone":
-        "round.rs", "fn end_once(" .. "unsafe { copied.into_waker() }.wake();"
+        "round/producing.rs", "fn end_once(" .. "unsafe { copied.into_waker() }.wake();"
             => "unsafe { copied.into_waker() }.wake(); self.waiter().fill(Waker::noop().clone());";
 
     "ManualResetValueTaskSourceCore", "a second producer overwrites the first one's value",
     "token::of_a_source::the_first_producer_wins_and_the_others_get_their_payload_back":
         "state.rs", "fn is_open(" .. "OUTCOME_MASK | Self::PRODUCER" => "Self::PRODUCER",
-        "round.rs", "fn produce<C" .. "!word.is_pending()" => "false";
+        "round/producing.rs", "fn produce<C" .. "!word.is_pending()" => "false";
 
     "PooledAwait, tokio#8112", "the version stands still, so a stale token matches",
     "token::of_a_source::a_stale_token_has_no_effect_on_the_next_round":
@@ -61,28 +61,28 @@ const BUGS: &[Bug] = bugs! {
 
     "RUSTSEC-2021-0124", "closing overwrites an outcome that is there",
     "watching::closing_ends_a_pending_round_once_and_keeps_what_had_arrived":
-        "round.rs", "fn close_silently(" .. "while word.is_pending()" => "while word.is_pending() || !word.is_waiting()";
+        "round/consuming.rs", "fn close_silently(" .. "while word.is_pending()" => "while word.is_pending() || !word.is_waiting()";
 
     "faern/oneshot#15, windows-rs#342", "the first waker is kept",
     "wakers::only_the_last_waker_is_woken_and_the_first_is_dropped_at_once":
-        "round.rs", "fn poll_carefully(" .. "self.waiter().will_wake(waker)" => "true";
+        "round/consuming.rs", "fn poll_carefully(" .. "self.waiter().will_wake(waker)" => "true";
 
     "tokio#1648, #7884, #8095", "the waker of a dropped completion is kept",
     "wakers::the_waker_is_gone_the_moment_the_round_ends":
-        "round.rs", "fn desert_once(" .. "let _waiter = copied.map(|copied| unsafe { copied.into_waker() })" => "let _ = copied";
+        "round/consuming.rs", "fn desert_once(" .. "let _waiter = copied.map(|copied| unsafe { copied.into_waker() })" => "let _ = copied";
 
     "irrustible/async-oneshot#5", "closing wakes the wrong side",
     "watching::who_watches_is_woken_when_the_completion_leaves_or_closes":
-        "round.rs", "fn close(self)" .. "[_waiter, watcher]" => "[watcher, _waiter]";
+        "round/consuming.rs", "fn close(self)" .. "[_waiter, watcher]" => "[watcher, _waiter]";
 
     "tokio#3689", "a waker that panics when it is cloned loses the one before",
     "hostile::a_hostile_clone":
-        "round.rs", "it may panic; if it ends this round" .. "let fresh = waker.clone();\n        let replaced = self.withdraw::<P>(&mut word);"
+        "round/wakers.rs", "it may panic; if it ends this round" .. "let fresh = waker.clone();\n        let replaced = self.withdraw::<P>(&mut word);"
             => "let replaced = self.withdraw::<P>(&mut word);\n        let fresh = waker.clone();";
 
     "RUSTSEC-2025-0024", "an outcome that nobody took is dropped twice",
     "source::an_outcome_that_nobody_took_is_dropped_with_the_completion":
-        "round.rs", "is made for who asks for it." .. "let asked" => "drop(self.outcome_of(word));\n        let asked";
+        "round/consuming.rs", "is made for who asks for it." .. "let asked" => "drop(self.outcome_of(word));\n        let asked";
 
     "RUSTSEC-2025-0047", "an index one past the end is taken",
     "token::of_a_pool_of_one::any_number_is_a_token_and_none_harms":
@@ -90,7 +90,7 @@ const BUGS: &[Bug] = bugs! {
 
     "nats.rs#1617", "a request that was given up leaves its entry behind",
     "token::of_a_pool_of_one::a_dropped_completion_frees_a_shared_round_at_once":
-        "round.rs", "fn desert_once(" .. "shape.is_alone(Word::CONSUMER)" => "false";
+        "round/consuming.rs", "fn desert_once(" .. "shape.is_alone(Word::CONSUMER)" => "false";
 
     "OpenLogi#1286, scylla-rust-driver#304", "a key is free before the other side has answered",
     "held::a_dropped_completion_leaves_the_source_out_until_any_answer":

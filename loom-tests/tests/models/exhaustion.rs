@@ -61,6 +61,27 @@ fn two_overflow() {
     });
 }
 
+/// A slot that was looked at is lent, used up and home again before it is taken: it is not lent once more.
+#[test]
+fn look_and_last_round() {
+    check(None, || {
+        let pool = Pool::<u32, ()>::with_capacity(1);
+        let share = |(completer, completion): Round<'static, _, _>| {
+            completer.into_token().unwrap();
+            drop(completion);
+        };
+        share(pool.try_rent().unwrap());
+        share(pool.try_rent().unwrap());
+        let other = {
+            let pool = pool.clone();
+            thread::spawn(move || pool.try_rent().map(share).is_ok())
+        };
+        let lent = pool.try_rent().map(share).is_ok();
+        assert!(lent != other.join().unwrap(), "one round was left");
+        assert_eq!(pool.try_rent().unwrap_err(), RentError::Retired);
+    });
+}
+
 /// Two slots of one shard retire at once; the pool knows of both, and is freed.
 #[test]
 fn two_retire() {

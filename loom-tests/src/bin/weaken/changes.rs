@@ -35,19 +35,19 @@ pub(crate) const CHANGES: &[Change] = changes! {
         "fn filled(word: Word) -> Word {" .. "GENERATION_ONE" => "0";
     "state.rs", "a saturated generation is trusted":
         "fn wake(" .. "self.is_saturated()" => "false";
-    "round.rs", "the waiter is not woken":
+    "round/producing.rs", "the waiter is not woken":
         "fn end_once(" .. "(wake == Wake::Copied)" => "false";
-    "round.rs", "the tail of complete reads the waker late":
+    "round/producing.rs", "the tail of complete reads the waker late":
         "if let Some(copied) = copied {" .. "unsafe { copied.into_waker() }" => "{ let _ = copied; unsafe { self.waiter().copy().into_waker() } }";
-    "round.rs", "every waker is taken for the registered one":
+    "round/consuming.rs", "every waker is taken for the registered one":
         "fn poll_carefully(" .. "self.waiter().will_wake(waker)" => "true";
-    "round.rs", "every watcher is taken for the registered one":
+    "round/producing.rs", "every watcher is taken for the registered one":
         "fn watch(" .. "self.watcher().will_wake(waker)" => "true";
-    "round.rs", "closing does not wake the completer":
+    "round/consuming.rs", "closing does not wake the completer":
         "fn close(self)" .. "watcher.wake()" => "drop(watcher)";
-    "round.rs", "leaving does not wake the completer":
+    "round/consuming.rs", "leaving does not wake the completer":
         "fn drop_consumer_carefully(" .. "WakeOnDrop(watcher)" => "WakeOnDrop(watcher.filter(|_| false))";
-    "round.rs", "a pool that closes wakes nobody":
+    "round/wakers.rs", "a pool that closes wakes nobody":
         "struct WakeOnDrop" .. "Waker::wake" => "drop::<Waker> as fn(Waker)";
 
     // Who may, and who must.
@@ -61,23 +61,23 @@ pub(crate) const CHANGES: &[Change] = changes! {
         "fn shared(" .. "held && self.is_pending()" => "held";
     "state.rs", "claiming does not let go":
         "fn claimed(" .. "!KEPT" => "!0";
-    "round.rs", "nobody releases after the last leaves":
+    "round/leaving.rs", "nobody releases after the last leaves":
         "fn leave(" .. "word.is_alone(bit)" => "false";
-    "round.rs", "a refused answer does not let go":
+    "round/by_token.rs", "a refused answer does not let go":
         "word.is_held() {" .. "self.let_go(word)" => "false";
-    "round.rs", "nobody releases after the last answer":
+    "round/holding.rs", "nobody releases after the last answer":
         "fn let_go(" .. "word.is_held_alone()" => "false";
-    "round.rs", "who is refused counts as letting go":
+    "round/holding.rs", "who is refused counts as letting go":
         "fn let_go(" .. "word = actual" => "{ self.holding().unwrap().one_less(); word = actual }";
-    "round.rs", "a dropped completion keeps its outcome":
+    "round/consuming.rs", "a dropped completion keeps its outcome":
         "let _outcome = " .. "asked" => "false";
-    "round.rs", "a consumer leaves a held round without reporting it":
+    "round/consuming.rs", "a consumer leaves a held round without reporting it":
         "fn drop_consumer_carefully(" .. "word.is_kept()" => "word.is_watched()";
 
     // The pool.
-    "round.rs", "closing ends nothing":
+    "round/shutting.rs", "closing ends nothing":
         "fn shut(self)" .. "word.is_pending()" => "false";
-    "round.rs", "closing lets go of nothing":
+    "round/shutting.rs", "closing lets go of nothing":
         "fn shut(self)" .. "word.is_held()" => "false";
     "shard.rs", "the pool's end is not noticed by a return":
         "fn bring(" .. "word & last == last" => "false";
@@ -91,6 +91,8 @@ pub(crate) const CHANGES: &[Change] = changes! {
         "fn put_carefully(" .. "word & WANTED != 0" => "false";
     "pool/mod.rs", "a rent looks at one shard":
         "for turn in " .. "1..=self.shards.len()" => "1..=0";
+    "round/beginning.rs", "a slot is not looked at again once it is taken":
+        "fn begin_fresh(" .. "seen == self.peek()" => "true";
     "pool/waiting.rs", "whoever comes to wait does not look again":
         "fn join(" .. "shard.take()" => "None::<u32>";
     "pool/waiting.rs", "the last to wait is served first":
