@@ -47,6 +47,8 @@ pub(crate) struct Figures {
     pub(crate) allocations: Vec<(Cell, f64)>,
     /// Of all rounds, if times were asked for.
     pub(crate) times: Vec<(Cell, Time)>,
+    /// Nanoseconds of the atomic steps alone, if times were asked for.
+    pub(crate) steps: Vec<(Round, f64)>,
 }
 
 /// The figure of a cell.
@@ -86,6 +88,7 @@ pub(crate) fn exact(u64_only: bool, progress: &ProgressBar) -> Result<Figures, S
         instructions: callgrind::instructions(u64_only, progress)?,
         allocations: allocations(u64_only),
         times: Vec::new(),
+        steps: Vec::new(),
     })
 }
 
@@ -178,7 +181,7 @@ fn race(
 }
 
 /// The middle one, or the mean of the middle two; not a number if there are none.
-fn median(mut samples: Vec<f64>) -> f64 {
+pub(crate) fn median(mut samples: Vec<f64>) -> f64 {
     samples.sort_by(f64::total_cmp);
     let middle = samples.len() / 2;
     match (samples.len(), samples.len() % 2) {

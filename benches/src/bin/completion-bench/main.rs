@@ -7,6 +7,7 @@ mod contestant;
 mod figures;
 mod report;
 mod rounds;
+mod steps;
 mod yardsticks;
 
 use std::fs;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 use benches::alloc::Counting;
 use indicatif::{ProgressBar, ProgressStyle};
 use lexopt::ValueExt;
+use rounds::Round;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -152,6 +154,9 @@ fn measure(args: &Args) -> Result<(), String> {
     let progress = bar(figures::steps(args.repetitions));
     let mut figures = figures::exact(false, &progress)?;
     figures.times = figures::times(args.repetitions, &progress);
+    figures.steps = [Round::Ready, Round::Pending]
+        .map(|round| (round, steps::nanoseconds(round, args.repetitions)))
+        .into();
     progress.finish_and_clear();
     let Some((path, document)) = document else {
         print!("{}", report::block(&figures, args.repetitions, load, None));

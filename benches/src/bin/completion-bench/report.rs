@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::contestant::{EventsPlaced, EventsPooled, InPlace, Payload, Pooled};
+use crate::contestant::{EventsPlaced, EventsPooled, InPlace, Payload, Pooled, Tokio};
 use crate::figures::{Cell, Figures, of};
 use crate::rounds::Round;
 use crate::yardsticks::{self, Yardstick};
@@ -55,6 +55,7 @@ pub(crate) fn block(
         .into_iter()
         .chain(yardsticks::timed(figures));
     text.push_str(&yardstick_table(&all.collect::<Vec<_>>()));
+    text.push_str(&steps_lines(figures));
     text.push_str("\n### What the instructions are for\n\n");
     text.push_str(&purpose_table(figures));
     if let Some(chart) = chart {
@@ -87,6 +88,26 @@ fn yardstick_table(rows: &[Yardstick]) -> String {
             text,
             "| {} | {:.2} | {:.2}{at} | {verdict} |",
             row.what, row.limit, row.measured
+        );
+    }
+    text
+}
+
+/// What the steps of a pooled round take by themselves, beside tokio's whole round.
+fn steps_lines(figures: &Figures) -> String {
+    let mut text = String::from("\n");
+    for &(round, nanoseconds) in &figures.steps {
+        let cell = Cell {
+            payload: u64::NAME,
+            contestant: yardsticks::name::<Tokio>(),
+            round,
+        };
+        let tokio = of(&figures.times, cell).map_or(f64::NAN, |time| time.nanoseconds);
+        let _ok = writeln!(
+            text,
+            "The atomic steps of a pooled round by themselves, {}: {nanoseconds:.1} ns, {:.2} of tokio's time.",
+            round.name(),
+            nanoseconds / tokio
         );
     }
     text
@@ -319,6 +340,7 @@ mod tests {
                     ratio: 0.5,
                 },
             )],
+            ..Figures::default()
         };
         assert_eq!(
             exact_table(&figures, "u64"),
@@ -356,6 +378,21 @@ mod tests {
             .filter_map(|line| line.split(" | ").nth(1))
             .collect();
         assert_eq!(column, ["40", "25", "80", "21"], "{table}");
+    }
+
+    #[test]
+    fn steps_stand_beside_the_whole_round_of_tokio() {
+        let tokio = yardsticks::name::<Tokio>();
+        let time = Time {
+            nanoseconds: 16.0,
+            ratio: 1.0,
+        };
+        let figures = Figures {
+            times: vec![(cell(tokio, Round::Ready), time)],
+            steps: vec![(Round::Ready, 6.0)],
+            ..Figures::default()
+        };
+        assert!(steps_lines(&figures).contains("ready: 6.0 ns, 0.38 of tokio's"));
     }
 
     #[test]
