@@ -40,11 +40,10 @@ impl<T, E> Pool<T, E> {
         if !self.shards().iter().all(Shard::is_whole) {
             return Err(ShrinkError::InUse);
         }
-        let stats = self.stats();
         let small = Inner::new(capacity, |number| self.nth(number).peek());
         // SAFETY: just made, and nobody else knows of it.
         let inner = unsafe { &mut *small.as_ptr() };
-        inner.returned_before = stats.returned;
+        inner.returned_before = self.returned();
         // ORDERING: Relaxed, twice; statistics.
         inner.overflowed = AtomicUsize::new(self.inner().overflowed.load(Ordering::Relaxed));
         inner.stale = AtomicUsize::new(self.inner().stale.load(Ordering::Relaxed));

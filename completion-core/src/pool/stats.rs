@@ -27,24 +27,30 @@ impl<T, E> Pool<T, E> {
             in_use += out;
         }
         let inner = self.inner();
-        let unused_before = |slot: &SlotRef<T, E>| slot.rounds() == 0;
-        let mut returned = inner.returned_before;
-        let mut high_water = self.out().filter(unused_before).count();
-        for slot in (0..self.slots.len()).map(|number| self.nth(number)) {
-            returned += slot.rounds() as u64;
-            high_water += usize::from(slot.rounds() != 0);
-        }
+        let used_before = self.all().filter(|slot| slot.rounds() != 0).count();
+        let used_first = self.out().filter(|slot| slot.rounds() == 0).count();
+        let returned = self.returned();
         PoolStats {
             capacity,
             in_use,
             held: inner.owner.holding.count(),
-            high_water,
+            high_water: used_before + used_first,
             rented: returned + in_use as u64,
             returned,
             // ORDERING: Relaxed, twice; statistics.
             overflowed: inner.overflowed.load(Ordering::Relaxed) as u64,
             stale: inner.stale.load(Ordering::Relaxed) as u64,
         }
+    }
+
+    /// Rounds over on pooled sources.
+    pub(super) fn returned(&self) -> u64 {
+        let rounds = self.all().map(|slot| slot.rounds() as u64);
+        self.inner().returned_before + rounds.sum::<u64>()
+    }
+
+    fn all(&self) -> impl Iterator<Item = SlotRef<T, E>> {
+        (0..self.slots.len()).map(|number| self.nth(number))
     }
 
     /// Panics unless every source is home: for the end of a test, or of a connection.

@@ -6,7 +6,7 @@ use super::wakers::WakeOnDrop;
 use super::{Outcome, SlotRef};
 use crate::error::CompletionError;
 use crate::slot::{Failure, Slot, Value};
-use crate::state::{Ending, Waiter, Word, cold};
+use crate::state::{Ending, Waiter, Word};
 use crate::sync::Ordering;
 
 impl<T, E> SlotRef<T, E> {
@@ -19,7 +19,6 @@ impl<T, E> SlotRef<T, E> {
             return Some(self.take_commonly(Word::SUCCEEDED, forget));
         }
         if word == self.in_shape(Word::FRESH) {
-            cold();
             self.waiter().fill(waker.clone());
             let fresh = self.in_shape(Word::FRESH);
             let Err(actual) = self.enlist_once::<Waiter>(fresh, Word::FRESH) else {

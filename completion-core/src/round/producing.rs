@@ -16,7 +16,6 @@ impl<T, E> SlotRef<T, E> {
         let first = if word == self.in_shape(Word::FRESH) {
             self.produce_once(self.in_shape(Word::FRESH), Word::FRESH, carried)
         } else if word == self.in_shape(Word::AWAITED) {
-            cold();
             self.produce_once(self.in_shape(Word::AWAITED), Word::AWAITED, carried)
         } else if word == self.in_shape(Word::DESERTED) {
             self.depart(
