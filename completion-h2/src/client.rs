@@ -321,16 +321,16 @@ impl<B> Service<Request<B>> for Client<B> {
 
 impl<B> Clone for Client<B> {
     fn clone(&self) -> Self {
-        self.shared.add_handle();
+        self.shared.inbox.add_handle();
         Self::new(Arc::clone(&self.shared))
     }
 }
 
 impl<B> Drop for Client<B> {
     fn drop(&mut self) {
-        self.shared.places.leave(&mut self.ticket);
+        self.shared.inbox.places.leave(&mut self.ticket);
         if self.reserved {
-            self.shared.places.put(1);
+            self.shared.inbox.places.put(1);
         }
         self.shared.drop_handle();
     }

@@ -235,7 +235,7 @@ where
         link.set_tap(shaken.tap.clone());
         shaken.salvage.enable();
         // The intake may have taken this event already.
-        link.tell_connection();
+        link.schedule.tell_connection();
         Self {
             streams: Streams::new(Arc::clone(&link)),
             link: Arc::clone(&link),
@@ -263,7 +263,7 @@ where
                 return Poll::Ready(result.clone());
             }
             self.pass();
-            if self.result.is_none() && self.link.sleep() {
+            if self.result.is_none() && self.link.schedule.sleep() {
                 return Poll::Pending;
             }
         }
@@ -273,7 +273,7 @@ where
     }
 
     fn pass(&mut self) {
-        let events = self.link.take();
+        let events = self.link.schedule.take();
         self.intake.handle(events);
         if events.cancel() {
             self.streams.drop_cancelled();
@@ -287,10 +287,10 @@ where
         // First those that ended: the next ones get their places.
         self.look(events);
         self.admit();
-        if events.connection() || self.link.take_connection() {
+        if events.connection() || self.link.schedule.take_connection() {
             self.poll_connection();
         }
-        self.look(self.link.take_streams());
+        self.look(self.link.schedule.take_streams());
         // For the permits that came back.
         self.admit();
         self.say_goodbye();
@@ -302,7 +302,7 @@ where
 
     /// Sees what has become of the streams that want to be looked at.
     fn look(&mut self, events: Events) {
-        for index in self.link.ready(events) {
+        for index in self.link.schedule.ready(events) {
             self.streams.look(index);
         }
     }
@@ -369,7 +369,7 @@ where
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) if !error.is_go_away() && !error.is_io() => {
                     // Stream identifiers are used up (RFC 9113, section 5.1.1).
-                    self.link.mark_spent();
+                    self.link.schedule.mark_spent();
                     let what = "the connection has no stream identifiers left";
                     self.intake
                         .fail_waiting(&Error::abandoned(what).because(error));
@@ -384,7 +384,7 @@ where
             self.streams.open(send, submission);
         }
         if !self.intake.is_empty() {
-            let _ = self.link.tell_queue();
+            let _ = self.link.schedule.tell_queue();
         }
     }
 
@@ -417,18 +417,18 @@ where
             return;
         }
         if self.broken_until.is_none() && self.salvage.is_broken() {
-            self.link.mark_spent();
+            self.link.schedule.mark_spent();
             let now = self.intake.alarm.now();
             let until = now.checked_add(GRACE).unwrap_or(now);
             self.intake.alarm.arm(until);
             self.broken_until = Some(until);
         }
         if self.tap.resets_written() >= self.reset_budget {
-            self.link.mark_spent();
+            self.link.schedule.mark_spent();
         }
         if !self.draining && self.tap.go_away().is_some() {
             self.draining = true;
-            self.link.mark_draining();
+            self.link.schedule.mark_draining();
             self.refuse_waiting();
         }
     }
@@ -456,7 +456,7 @@ where
             }
         }
         // h2 does not do so by itself.
-        self.link.tell_connection();
+        self.link.schedule.tell_connection();
     }
 
     /// The connection is over: `error` is h2's last word.
@@ -506,14 +506,14 @@ where
         if self.closing.is_some()
             || self.result.is_some()
             || !self.streams.is_empty()
-            || self.intake.shared.has_handles()
+            || self.intake.shared.inbox.has_handles()
         {
             return;
         }
         // What was submitted before the last handle was dropped.
         self.intake.pull();
         if !self.intake.is_empty() {
-            let _ = self.link.tell_queue();
+            let _ = self.link.schedule.tell_queue();
             return;
         }
         self.end(Error::abandoned("the connection was closed from this side"));
@@ -527,7 +527,7 @@ where
             self.intake.alarm.arm(until);
         }
         self.closing = Some(Closing { result, until });
-        self.link.tell_connection();
+        self.link.schedule.tell_connection();
     }
 }
 

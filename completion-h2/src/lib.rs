@@ -73,6 +73,7 @@ mod link;
 mod queue;
 mod salvage;
 mod settings;
+mod sync;
 mod tap;
 mod timer;
 

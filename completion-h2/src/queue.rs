@@ -12,21 +12,23 @@
 //! driver closed the link is failed here, by the submitter ([`Shared::drain`]).
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use completion_core::{Completer, Completion, Pool};
-use crossbeam_queue::ArrayQueue;
 use http::{Request, Response};
 
 use crate::client::{RequestTimeout, ResponseBody};
 use crate::error::{Error, Failure};
 use crate::link::Link;
-use places::{Places, Taken, Ticket};
+use crate::sync::{Arc, Mutex};
+use inbox::Inbox;
+use places::{Taken, Ticket};
 
+pub(crate) mod inbox;
 pub(crate) mod places;
+#[cfg(test)]
+mod tests;
 
 /// What a request comes to.
 pub(crate) type Reply = Response<ResponseBody>;
@@ -68,13 +70,11 @@ pub(crate) struct Change {
 /// What one connection's driver and clients share.
 pub(crate) struct Shared<B> {
     pub(crate) link: Arc<Link>,
-    pub(crate) places: Places,
+    pub(crate) inbox: Inbox<Submission<B>>,
     pub(crate) replies: Replies<B>,
     pub(crate) acks: Acks,
-    queue: ArrayQueue<Submission<B>>,
     /// Off the request path and empty but for moments, so a mutex will do. Nothing foreign runs under it.
     changes: Mutex<VecDeque<Change>>,
-    handles: AtomicUsize,
     clock: Clock,
     timeout: Option<Duration>,
 }
@@ -90,12 +90,10 @@ impl<B> Shared<B> {
     ) -> Arc<Self> {
         Arc::new(Self {
             link: Link::new(),
-            places: Places::new(capacity),
+            inbox: Inbox::new(capacity),
             replies,
             acks,
-            queue: ArrayQueue::new(capacity),
             changes: Mutex::default(),
-            handles: AtomicUsize::new(1),
             clock,
             timeout,
         })
@@ -121,25 +119,17 @@ impl<B> Shared<B> {
         deadline: Option<Instant>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
-        if let Some(error) = self.link.refusal() {
-            return Poll::Ready(Err(error));
+        let taken = self
+            .inbox
+            .poll_place(ticket, deadline, cx, || self.link.refusal());
+        if taken.is_pending() && deadline.is_some() {
+            // The driver keeps time for those who wait for a place, too.
+            let _ = self.link.schedule.tell_queue();
         }
-        match self.places.poll_take(ticket, deadline, cx) {
-            Poll::Ready(Taken::Place) => Poll::Ready(Ok(())),
-            Poll::Ready(Taken::Expired) => Poll::Ready(Err(Error::timeout())),
-            Poll::Pending => {
-                // The driver wakes the waiters after it has closed. Who came too late for that sees it here.
-                if let Some(error) = self.link.refusal() {
-                    self.places.leave(ticket);
-                    return Poll::Ready(Err(error));
-                }
-                if deadline.is_some() {
-                    // The driver keeps time for those who wait for a place, too.
-                    let _ = self.link.tell_queue();
-                }
-                Poll::Pending
-            }
-        }
+        taken.map(|taken| match taken? {
+            Taken::Place => Ok(()),
+            Taken::Expired => Err(Error::timeout()),
+        })
     }
 
     /// Submits a request for which the caller holds a place.
@@ -154,18 +144,10 @@ impl<B> Shared<B> {
             deadline,
             completer,
         };
-        if let Err(submission) = self.queue.push(submission) {
-            unreachable!("{:?} without a place", submission.completer);
-        }
-        if self.link.tell_queue() {
+        if self.inbox.submit(submission, &self.link.schedule) {
             self.drain();
         }
         completion
-    }
-
-    /// The oldest submission. Its place stays taken.
-    pub(crate) fn pop(&self) -> Option<Submission<B>> {
-        self.queue.pop()
     }
 
     /// Asks for a SETTINGS change.
@@ -180,7 +162,7 @@ impl<B> Shared<B> {
             changes.retain(|change| !change.completer.is_closed());
             changes.push_back(change);
         });
-        if self.link.tell_settings() {
+        if self.link.schedule.tell_settings() {
             self.drain();
         }
         completion
@@ -205,40 +187,21 @@ impl<B> Shared<B> {
 
     fn with_changes<R>(&self, run: impl FnOnce(&mut VecDeque<Change>) -> R) -> R {
         // Dropping a completer of a closed round under the lock calls nobody: there is no waiter.
-        run(&mut self.changes.lock().unwrap_or_else(PoisonError::into_inner))
+        run(&mut self.changes.lock())
     }
 
     /// Fails everything in the queues, and wakes who waits for a place. The link must be closed.
     pub(crate) fn drain(&self) {
         let cause = self.link.cause();
         let cause = cause.unwrap_or_else(|| Error::abandoned("the driver is gone"));
-        while let Some(submission) = self.pop() {
-            submission.fail(cause.clone());
-            self.places.put(1);
-        }
+        self.inbox
+            .drain(|submission| submission.fail(cause.clone()));
         while let Some(change) = self.pop_change() {
             let _ = change.completer.fail(cause.clone());
         }
-        self.places.wake_all();
     }
 
-    // ----- handles -----
-
-    pub(crate) fn add_handle(&self) {
-        // ORDERING: Relaxed; the handle that is cloned is itself counted.
-        self.handles.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// The driver of a connection without handles finishes what is under way, and closes.
     pub(crate) fn drop_handle(&self) {
-        // ORDERING: Release; what a handle did is visible to a driver that sees none left.
-        if self.handles.fetch_sub(1, Ordering::Release) == 1 {
-            let _ = self.link.tell_queue();
-        }
-    }
-
-    pub(crate) fn has_handles(&self) -> bool {
-        // ORDERING: Acquire pairs with the release of `drop_handle`.
-        self.handles.load(Ordering::Acquire) != 0
+        self.inbox.drop_handle(&self.link.schedule);
     }
 }

@@ -18,11 +18,11 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::sync::{Arc, AtomicBool, AtomicU8, Mutex, Ordering};
 
 /// Errors are passed on.
 const STRICT: u8 = 0;
@@ -53,11 +53,6 @@ impl Shared {
         // ORDERING: Relaxed, as in `is`.
         self.state.store(state, Ordering::Relaxed);
     }
-
-    fn error(&self) -> MutexGuard<'_, Option<io::Error>> {
-        // Every critical section is one assignment.
-        self.error.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// What the driver knows of its [`Salvage`].
@@ -84,7 +79,7 @@ impl SalvageHandle {
 
     /// The error of that write, unless it was passed on already.
     pub(crate) fn take_error(&self) -> Option<io::Error> {
-        self.0.error().take()
+        self.0.error.lock().take()
     }
 }
 
@@ -117,7 +112,7 @@ impl<IO> Salvage<IO> {
     fn keep<R>(&self, result: io::Result<R>, success: R) -> io::Result<R> {
         match result {
             Err(error) if self.shared.is(ENABLED) => {
-                *self.shared.error() = Some(error);
+                *self.shared.error.lock() = Some(error);
                 self.shared.set(BROKEN);
                 Ok(success)
             }
@@ -137,7 +132,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Salvage<IO> {
         if buf.filled().len() == before
             && buf.remaining() > 0
             && self.shared.is(BROKEN)
-            && let Some(error) = self.shared.error().take()
+            && let Some(error) = self.shared.error.lock().take()
         {
             return Poll::Ready(Err(error));
         }

@@ -42,17 +42,19 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::sync::Arc;
 use scanner::{Event, Scanner};
+use shared::Shared;
 
 pub(crate) use scanner::GoAway;
+pub(crate) use shared::TapHandle;
 
 mod scanner;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -60,124 +62,6 @@ mod tests;
 const DRAIN_READS: usize = 16;
 /// Bytes thrown away by one such read.
 const DRAIN_BYTES: usize = 4096;
-
-/// [`Shared::flags`]: a GOAWAY was received.
-const GO_AWAY: u8 = 1;
-/// [`Shared::flags`]: the read side came to its end.
-const READ_EOF: u8 = 1 << 1;
-/// [`Shared::flags`]: a GOAWAY is to be sent.
-const ASKED: u8 = 1 << 2;
-/// [`Shared::flags`]: that GOAWAY was written and flushed.
-const SENT: u8 = 1 << 3;
-
-/// What the tap and its handles share.
-///
-/// The counters and flags are plain atomics because they are looked at on every I/O call and every driver poll. The rare
-/// facts of more than one word sit in a mutex, which is locked only when a flag says that there is something in it. Nothing
-/// foreign runs under it, and since tap and handle are used by the same task nobody ever waits for it.
-#[derive(Debug, Default)]
-struct Shared {
-    settings_written: AtomicU32,
-    resets_written: AtomicU32,
-    settings_acked: AtomicU32,
-    flags: AtomicU8,
-    reads_left: AtomicU32,
-    rare: Mutex<Rare>,
-}
-
-#[derive(Debug, Default)]
-struct Rare {
-    received: Option<GoAway>,
-    asked: Option<u32>,
-}
-
-impl Shared {
-    fn rare(&self) -> MutexGuard<'_, Rare> {
-        // Every critical section is one assignment or copy, which cannot unwind half-way.
-        self.rare.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn has(&self, flag: u8) -> bool {
-        // ORDERING: Relaxed. A flag publishes nothing by itself: what GO_AWAY and ASKED announce is read under the mutex
-        // that was held when they were set, and the two others announce nothing but themselves.
-        self.flags.load(Ordering::Relaxed) & flag != 0
-    }
-
-    /// Whether the transport may be read once more.
-    fn take_read(&self) -> bool {
-        // ORDERING: Relaxed, both. Tap and handle are used by the same task.
-        let left = self.reads_left.load(Ordering::Relaxed);
-        self.reads_left
-            .store(left.saturating_sub(1), Ordering::Relaxed);
-        left > 0
-    }
-
-    fn set(&self, flag: u8) {
-        // ORDERING: Relaxed, see `has`; a read-modify-write because tap and handle set different bits.
-        self.flags.fetch_or(flag, Ordering::Relaxed);
-    }
-}
-
-/// What the driver knows of its [`Tap`], and how it asks for a GOAWAY. Clones are one reference count.
-#[derive(Clone, Debug)]
-pub(crate) struct TapHandle(Arc<Shared>);
-
-impl TapHandle {
-    /// How many SETTINGS (not counting acknowledgments) the transport has accepted to the last byte. Wraps at 2^32.
-    pub(crate) fn settings_written(&self) -> u32 {
-        // ORDERING: Relaxed. The number is all there is to learn; in the driver's own task program order makes it exact,
-        // elsewhere it may lag.
-        self.0.settings_written.load(Ordering::Relaxed)
-    }
-
-    /// How many RST_STREAM the transport has accepted: also those that h2 answers late frames with, of which it tells
-    /// nobody. Wraps at 2^32.
-    pub(crate) fn resets_written(&self) -> u32 {
-        // ORDERING: Relaxed, as in `settings_written`.
-        self.0.resets_written.load(Ordering::Relaxed)
-    }
-
-    /// How many SETTINGS acknowledgments were read. Wraps at 2^32.
-    pub(crate) fn settings_acked(&self) -> u32 {
-        // ORDERING: Relaxed, as in `settings_written`.
-        self.0.settings_acked.load(Ordering::Relaxed)
-    }
-
-    /// The last GOAWAY received, as soon as its fixed fields were read; h2 acts on it when it is complete.
-    pub(crate) fn go_away(&self) -> Option<GoAway> {
-        if !self.0.has(GO_AWAY) {
-            return None;
-        }
-        self.0.rare().received
-    }
-
-    /// Until the next call the transport may be read so many times.
-    pub(crate) fn allow_reads(&self, count: u32) {
-        // ORDERING: Relaxed. Tap and handle are used by the same task.
-        self.0.reads_left.store(count, Ordering::Relaxed);
-    }
-
-    /// Whether the peer ended its side. A transport error is not an end.
-    pub(crate) fn read_eof(&self) -> bool {
-        self.0.has(READ_EOF)
-    }
-
-    /// Asks the tap to write GOAWAY(last-stream-id 0, `code`) at the next boundary and to close; see the module's "Taking
-    /// over". The caller then polls h2's `Connection`, for a bounded time. Only the first call counts.
-    pub(crate) fn send_go_away(&self, code: u32) {
-        let mut rare = self.0.rare();
-        if rare.asked.is_none() {
-            rare.asked = Some(code);
-            self.0.set(ASKED);
-        }
-    }
-
-    /// Whether the GOAWAY asked for was accepted and flushed by the transport. From here on the only thing to wait for is
-    /// the peer's end of stream.
-    pub(crate) fn go_away_sent(&self) -> bool {
-        self.0.has(SENT)
-    }
-}
 
 /// Where the tap stands between h2 and the end; the table is in the module documentation.
 #[derive(Clone, Copy, Debug)]
@@ -203,11 +87,7 @@ pub(crate) struct Tap<IO> {
 impl<IO: AsyncRead + AsyncWrite + Unpin> Tap<IO> {
     /// Wraps a fresh transport, of which nothing was read and to which nothing was written.
     pub(crate) fn new(io: IO) -> (Self, TapHandle) {
-        let shared = Arc::new(Shared {
-            reads_left: AtomicU32::new(u32::MAX),
-            ..Shared::default()
-        });
-        let handle = TapHandle(Arc::clone(&shared));
+        let (shared, handle) = Shared::new();
         let tap = Self {
             io,
             shared,
@@ -221,12 +101,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Tap<IO> {
     /// Takes over when that was asked for and a boundary is reached. True means that h2's call is not to be passed on.
     fn takes_over(&mut self) -> bool {
         if let Phase::Open = self.phase {
-            if !self.shared.has(ASKED) || !self.outbound.at_boundary() {
-                return false;
-            }
-            let Some(code) = self.shared.rare().asked else {
+            let Some(code) = self.shared.asked() else {
                 return false;
             };
+            if !self.outbound.at_boundary() {
+                return false;
+            }
             self.phase = Phase::Writing { code, done: 0 };
         }
         true
@@ -234,7 +114,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Tap<IO> {
 
     /// Whether writes must stop at the next boundary. True in every phase but `Open`.
     fn must_cut(&self) -> bool {
-        self.shared.has(ASKED)
+        self.shared.is_asked()
     }
 
     /// Runs the phases after `Open` as far as the transport lets them, and ends in the error that h2 is told.
@@ -273,7 +153,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Tap<IO> {
                 }
                 Phase::Flushing => {
                     ready!(Pin::new(&mut self.io).poll_flush(cx))?;
-                    self.shared.set(SENT);
+                    self.shared.set_sent();
                     Phase::Ending
                 }
                 Phase::Ending => {
@@ -292,13 +172,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Tap<IO> {
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut space = [0; DRAIN_BYTES];
         for _ in 0..DRAIN_READS {
-            if self.shared.has(READ_EOF) {
+            if self.shared.has_ended() {
                 return Poll::Ready(Ok(()));
             }
             let mut waste = ReadBuf::new(&mut space);
             ready!(Pin::new(&mut self.io).poll_read(cx, &mut waste))?;
             if waste.filled().is_empty() {
-                self.shared.set(READ_EOF);
+                self.shared.set_ended();
             }
         }
         cx.waker().wake_by_ref();
@@ -312,15 +192,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Tap<IO> {
             let Event::End(head) = event else {
                 return;
             };
-            let written = if head.is_settings() {
-                &shared.settings_written
+            if head.is_settings() {
+                shared.count_settings();
             } else if head.is_reset() {
-                &shared.resets_written
-            } else {
-                return;
-            };
-            // ORDERING: Relaxed. Nothing else is published with the number; the tap is its only writer.
-            written.fetch_add(1, Ordering::Relaxed);
+                shared.count_reset();
+            }
         });
     }
 
@@ -328,15 +204,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Tap<IO> {
     fn read(&mut self, bytes: &[u8]) {
         let shared = &self.shared;
         self.inbound.feed(bytes, |event| match event {
-            Event::GoAway(received) => {
-                let mut rare = shared.rare();
-                rare.received = Some(received);
-                shared.set(GO_AWAY);
-            }
-            Event::End(head) if head.is_settings_ack() => {
-                // ORDERING: Relaxed. Nothing else is published with the number; the tap is its only writer.
-                shared.settings_acked.fetch_add(1, Ordering::Relaxed);
-            }
+            Event::GoAway(received) => shared.receive(received),
+            Event::End(head) if head.is_settings_ack() => shared.count_ack(),
             Event::End(_) => {}
         });
     }
@@ -360,7 +229,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tap<IO> {
         let room = buf.remaining() > 0;
         ready!(Pin::new(&mut tap.io).poll_read(cx, buf))?;
         match buf.filled().get(before..) {
-            None | Some([]) if room => tap.shared.set(READ_EOF),
+            None | Some([]) if room => tap.shared.set_ended(),
             None | Some([]) => {}
             Some(new) => tap.read(new),
         }

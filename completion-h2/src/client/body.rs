@@ -123,7 +123,7 @@ impl Open {
             return Poll::Ready(Some(Err(error)));
         }
         slot.register(cx.waker());
-        let polled = slot.link().quietly(|| {
+        let polled = slot.link().schedule.quietly(|| {
             let mut cx = Context::from_waker(waker);
             if !*data_ended {
                 match ready!(recv.poll_data(&mut cx)) {
@@ -211,7 +211,7 @@ impl Drop for Open {
             // h2's lock may be poisoned, on which its handles panic. The driver is gone, so only memory is lost.
             mem::forget(recv);
         } else {
-            let left = self.slot.link().quietly(|| leave(recv));
+            let left = self.slot.link().schedule.quietly(|| leave(recv));
             self.slot.leave(left);
         }
     }

@@ -13,8 +13,7 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -30,6 +29,7 @@ use crate::driver::intake::Intake;
 use crate::error::{BoxError, Error, ErrorKind, Failure, Returned};
 use crate::queue::places::Ticket;
 use crate::queue::{Acks, Replies, Reply, Shared};
+use crate::sync::{AtomicU64, Mutex, Ordering};
 use crate::timer::Timer;
 
 /// Sends requests on connections that it makes itself. Clones share the connection.
@@ -132,15 +132,6 @@ struct Connections {
     established: u64,
     acknowledged: u64,
     slowest: Duration,
-}
-
-impl Counters {
-    fn connections(&self) -> MutexGuard<'_, Connections> {
-        // Every critical section is a few assignments.
-        self.connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// The work of one connection of a [`Connector`]: making it, and driving it. To be spawned.
@@ -348,7 +339,7 @@ impl<B> Connector<B> {
             established,
             acknowledged,
             slowest,
-        } = *self.inner.counters.connections();
+        } = *self.inner.counters.connections.lock();
         ConnectorStats {
             connections_established: established,
             reconnects: established.saturating_sub(1),
@@ -362,9 +353,9 @@ impl<B> Connector<B> {
     /// Leaves the place in the queue of `target`, or in the list for one.
     fn leave_target(&mut self) {
         if let Some(target) = self.target.take() {
-            target.places.leave(&mut self.ticket);
+            target.inbox.places.leave(&mut self.ticket);
             if std::mem::take(&mut self.reserved) {
-                target.places.put(1);
+                target.inbox.places.put(1);
             }
         }
     }
@@ -373,14 +364,14 @@ impl<B> Connector<B> {
 impl<B> Inner<B> {
     /// The current connection's shared part, of a new connection if need be.
     fn current(&self) -> Arc<Shared<B>> {
-        if let Some(client) = &*self.lock()
+        if let Some(client) = &*self.current.lock()
             && !client.is_unusable()
         {
             return Arc::clone(client.shared());
         }
         // Without the lock, as this clones the timer. So somebody else may have been faster.
         let (client, task) = (self.connect)();
-        let mut current = self.lock();
+        let mut current = self.current.lock();
         if let Some(client) = &*current
             && !client.is_unusable()
         {
@@ -393,11 +384,6 @@ impl<B> Inner<B> {
         drop(old);
         (self.spawn)(task);
         shared
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Client<B>>> {
-        // Every critical section is a look or an exchange.
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -441,7 +427,7 @@ async fn run<T, C, F, IO, E, B>(
     };
     let mut driver = Driver::new(intake, shaken, builder.options());
     let mut ack = driver.settings_ack();
-    counters.connections().established += 1;
+    counters.connections.lock().established += 1;
     poll_fn(|cx| {
         let driven = Pin::new(&mut driver).poll(cx);
         if let Some(waiting) = &mut ack
@@ -449,7 +435,7 @@ async fn run<T, C, F, IO, E, B>(
         {
             ack = None;
             if let Ok(took) = acknowledged {
-                let mut connections = counters.connections();
+                let mut connections = counters.connections.lock();
                 connections.acknowledged += 1;
                 connections.slowest = connections.slowest.max(took);
             }

@@ -81,11 +81,11 @@ impl<B> ResponseFuture<B> {
         request: Request<B>,
         deadline: Option<Instant>,
     ) -> Self {
-        if shared.places.try_take() {
+        if shared.inbox.places.try_take() {
             return Self::submit_in_place(shared, request, deadline);
         }
         // Until it is submitted, the driver does not know of it.
-        shared.add_handle();
+        shared.inbox.add_handle();
         let state = State::Waiting {
             request,
             deadline,
@@ -158,13 +158,13 @@ impl<B> Drop for ResponseFuture<B> {
     fn drop(&mut self) {
         match std::mem::replace(&mut self.state, State::Done) {
             State::Waiting { mut ticket, .. } => {
-                self.shared.places.leave(&mut ticket);
+                self.shared.inbox.places.leave(&mut ticket);
                 self.shared.drop_handle();
             }
             State::Submitted(completion) => {
                 // First close the round, then have the driver look for closed ones.
                 drop(completion);
-                self.shared.link.tell_cancel();
+                self.shared.link.schedule.tell_cancel();
             }
             State::Done => {}
         }

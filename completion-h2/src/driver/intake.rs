@@ -48,7 +48,7 @@ impl<B, T: Timer> Intake<B, T> {
     /// Between the two, an unwinding is noticed.
     pub(crate) fn begin(&mut self, waker: &Waker) {
         self.polling = true;
-        self.link().begin(waker);
+        self.link().schedule.begin(waker);
     }
 
     pub(crate) fn end(&mut self) {
@@ -59,7 +59,7 @@ impl<B, T: Timer> Intake<B, T> {
     pub(crate) fn tend(&mut self, cx: &mut Context<'_>) {
         self.begin(cx.waker());
         loop {
-            let events = self.link().take();
+            let events = self.link().schedule.take();
             self.handle(events);
             let mut woken = events.timer();
             while let Some(now) = self.alarm.poll(woken) {
@@ -67,7 +67,7 @@ impl<B, T: Timer> Intake<B, T> {
                 self.rearm();
                 woken = false;
             }
-            if self.link().sleep() {
+            if self.link().schedule.sleep() {
                 break;
             }
         }
@@ -88,12 +88,12 @@ impl<B, T: Timer> Intake<B, T> {
     pub(crate) fn pull(&mut self) {
         let mut taken = 0;
         while taken < PULL {
-            let Some(submission) = self.shared.pop() else {
+            let Some(submission) = self.shared.inbox.pop() else {
                 break;
             };
             taken += 1;
             if submission.completer.is_closed() {
-                self.shared.places.put(1);
+                self.shared.inbox.places.put(1);
                 continue;
             }
             if let Some(deadline) = submission.deadline {
@@ -102,9 +102,9 @@ impl<B, T: Timer> Intake<B, T> {
             self.waiting.push_back(submission);
         }
         if taken == PULL {
-            let _ = self.shared.link.tell_queue();
+            let _ = self.shared.link.schedule.tell_queue();
         }
-        if let Some(deadline) = self.shared.places.earliest() {
+        if let Some(deadline) = self.shared.inbox.places.earliest() {
             self.alarm.arm(deadline);
         }
     }
@@ -118,7 +118,7 @@ impl<B, T: Timer> Intake<B, T> {
 
     /// Fails those whose deadline has passed.
     pub(crate) fn expire(&mut self, now: Instant) {
-        self.shared.places.expire(now);
+        self.shared.inbox.places.expire(now);
         let overdue = |submission: &Submission<B>| {
             let deadline = submission.deadline;
             deadline.is_some_and(|deadline| deadline <= now)
@@ -135,7 +135,7 @@ impl<B, T: Timer> Intake<B, T> {
     /// Arms the alarm at the earliest deadline here.
     pub(crate) fn rearm(&mut self) {
         let waiting = self.waiting.iter().filter_map(|it| it.deadline);
-        let earliest = waiting.chain(self.shared.places.earliest()).min();
+        let earliest = waiting.chain(self.shared.inbox.places.earliest()).min();
         if let Some(deadline) = earliest {
             self.alarm.arm(deadline);
         }
@@ -169,7 +169,7 @@ impl<B, T: Timer> Intake<B, T> {
 
     fn put(&self, count: usize) {
         if count > 0 {
-            self.shared.places.put(count);
+            self.shared.inbox.places.put(count);
         }
     }
 

@@ -12,14 +12,12 @@
 //! | the deadline passed, the request body failed | fails | [`fail`](Slot::fail)s the slot, and takes a new one for its place |
 //! | the connection ended | fails | closes the link, then wakes the body's waker |
 
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::task::{Wake, Waker};
-
-use atomic_waker::AtomicWaker;
 
 use crate::error::Error;
 use crate::link::Link;
+use crate::sync::{Arc, AtomicU8, AtomicWaker, Ordering};
 
 /// One place's shared part.
 #[derive(Debug)]
@@ -84,7 +82,7 @@ impl Slot {
         drop(self.waiter.take());
         // ORDERING: Release; the body's use of the slot is over when the driver sees it.
         self.left.store(left as u8, Ordering::Release);
-        self.link.tell_slot(self.index);
+        self.link.schedule.tell_slot(self.index);
     }
 
     // ----- the driver -----
@@ -117,6 +115,6 @@ impl Wake for Slot {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.link.tell_slot(self.index);
+        self.link.schedule.tell_slot(self.index);
     }
 }

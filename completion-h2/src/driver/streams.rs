@@ -335,7 +335,7 @@ where
         let mut cx = Context::from_waker(&place.waker);
         match upload.pump(&mut stream.send, &mut cx) {
             Pumped::Waiting => {}
-            Pumped::Yielded => self.link.tell_slot(index),
+            Pumped::Yielded => self.link.schedule.tell_slot(index),
             Pumped::Done => stream.uploading = false,
             Pumped::Failed(error) => self.fail(index, error),
         }

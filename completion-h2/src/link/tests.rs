@@ -22,10 +22,10 @@ fn asleep() -> (Arc<Link>, Arc<Count>, Waker) {
     let link = Link::new();
     let count = Arc::new(Count::default());
     let waker = Waker::from(Arc::clone(&count));
-    link.begin(&waker);
-    let first = link.take();
+    link.schedule.begin(&waker);
+    let first = link.schedule.take();
     assert!(first.queue() && first.connection() && first.timer() && !first.cancel());
-    assert!(link.sleep());
+    assert!(link.schedule.sleep());
     (link, count, waker)
 }
 
@@ -37,30 +37,30 @@ fn wakes(count: &Count) -> usize {
 fn many_events_cost_one_wake() {
     let (link, count, waker) = asleep();
     for _ in 0..10 {
-        assert!(!link.tell_queue());
-        link.tell_cancel();
-        link.tell_slot(3);
+        assert!(!link.schedule.tell_queue());
+        link.schedule.tell_cancel();
+        link.schedule.tell_slot(3);
     }
     assert_eq!(wakes(&count), 1);
 
-    link.begin(&waker);
-    let events = link.take();
+    link.schedule.begin(&waker);
+    let events = link.schedule.take();
     assert!(events.queue() && events.cancel() && !events.connection() && !events.timer());
-    assert_eq!(link.ready(events).collect::<Vec<_>>(), [3]);
-    assert!(link.sleep());
-    link.tell_connection();
+    assert_eq!(link.schedule.ready(events).collect::<Vec<_>>(), [3]);
+    assert!(link.schedule.sleep());
+    link.schedule.tell_connection();
     assert_eq!(wakes(&count), 2, "asleep again, so the next event wakes");
 }
 
 #[test]
 fn an_event_while_running_wakes_nobody_but_keeps_the_driver_up() {
     let (link, count, waker) = asleep();
-    link.begin(&waker);
-    link.take();
-    link.tell_cancel();
-    assert!(!link.sleep());
-    assert!(link.take().cancel());
-    assert!(link.sleep());
+    link.schedule.begin(&waker);
+    link.schedule.take();
+    link.schedule.tell_cancel();
+    assert!(!link.schedule.sleep());
+    assert!(link.schedule.take().cancel());
+    assert!(link.schedule.sleep());
     assert_eq!(wakes(&count), 0);
 }
 
@@ -69,30 +69,30 @@ fn every_slot_has_a_bit_of_its_own() {
     let (link, _, _) = asleep();
     let told = [0, 1, 63, 64, 65, 700, MAX_STREAMS - 1];
     for index in told {
-        link.tell_slot(index);
+        link.schedule.tell_slot(index);
     }
-    let events = link.take();
-    assert_eq!(link.ready(events).collect::<Vec<_>>(), told);
-    let again = link.take();
-    assert_eq!(link.ready(again).count(), 0);
+    let events = link.schedule.take();
+    assert_eq!(link.schedule.ready(events).collect::<Vec<_>>(), told);
+    let again = link.schedule.take();
+    assert_eq!(link.schedule.ready(again).count(), 0);
 }
 
 #[test]
 fn quietly_wakes_once_and_only_afterwards() {
     let (link, count, waker) = asleep();
-    link.quietly(|| {
-        link.tell_connection();
-        link.tell_slot(1);
+    link.schedule.quietly(|| {
+        link.schedule.tell_connection();
+        link.schedule.tell_slot(1);
         assert_eq!(wakes(&count), 0);
     });
     assert_eq!(wakes(&count), 1);
 
-    link.begin(&waker);
-    link.take();
-    assert!(link.sleep());
-    link.quietly(|| {});
+    link.schedule.begin(&waker);
+    link.schedule.take();
+    assert!(link.schedule.sleep());
+    link.schedule.quietly(|| {});
     assert_eq!(wakes(&count), 1, "no event, no wake");
-    assert!(!link.tell_queue());
+    assert!(!link.schedule.tell_queue());
     assert_eq!(wakes(&count), 2, "and the driver can be woken again");
 }
 
@@ -100,8 +100,8 @@ fn quietly_wakes_once_and_only_afterwards() {
 fn quietly_gives_the_wake_back_also_when_h2_panics() {
     let (link, count, _) = asleep();
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        link.quietly(|| {
-            link.tell_connection();
+        link.schedule.quietly(|| {
+            link.schedule.tell_connection();
             panic!("poisoned");
         })
     }));
@@ -116,7 +116,7 @@ fn the_first_cause_stays() {
     assert!(link.close(Error::timeout(), false).is_timeout());
     assert!(link.close(Error::abandoned("later"), true).is_timeout());
     assert!(link.is_closed() && link.is_unusable() && !link.is_unwound());
-    assert!(link.tell_queue(), "too late");
+    assert!(link.schedule.tell_queue(), "too late");
     assert!(link.refusal().is_some_and(|error| error.is_retry_safe()));
 }
 
@@ -133,7 +133,7 @@ fn a_submission_that_races_the_close_is_seen_by_one_of_the_two() {
             scope.spawn(|| {
                 start.wait();
                 pushed.store(1, Ordering::Relaxed);
-                if link.tell_queue() {
+                if link.schedule.tell_queue() {
                     seen.fetch_add(pushed.swap(0, Ordering::Relaxed), Ordering::Relaxed);
                 }
             });

@@ -3,22 +3,29 @@
 //! Taking and giving back are one read-modify-write each while there are places. Only when they run out does anybody
 //! look at the list of waiters, which sits in a mutex; wakers are cloned before and woken after it is held.
 //!
+//! Whether anybody waits stands in the same word as the number of places: who comes to wait sets it and then looks for a
+//! place, who gives a place back sees it. So one of the two sees the other.
+//!
 //! The list is served in order, but who comes new may take a place before a waiter who was just woken for it. It then
 //! waits again, at the end. Nobody sleeps while there is a place: who is woken and leaves without taking one passes the
 //! wake on.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
+
+use crate::sync::{AtomicUsize, Mutex, Ordering};
+
+/// Somebody is in the list.
+const WAITED: usize = 1;
+/// One free place.
+const PLACE: usize = 1 << 1;
 
 /// How many requests may wait for a stream.
 #[derive(Debug)]
 pub(crate) struct Places {
-    free: AtomicUsize,
-    /// The length of the list, to be looked at without the lock.
-    waiting: AtomicUsize,
+    /// The free places, in units of [`PLACE`], and [`WAITED`], which only changes under the list's lock.
+    word: AtomicUsize,
     list: Mutex<List>,
 }
 
@@ -50,32 +57,35 @@ pub(crate) enum Taken {
 impl Places {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
-            free: AtomicUsize::new(capacity),
-            waiting: AtomicUsize::new(0),
-            list: Mutex::default(),
+            word: AtomicUsize::new(capacity * PLACE),
+            list: Mutex::new(List::default()),
         }
-    }
-
-    fn list(&self) -> MutexGuard<'_, List> {
-        // Nothing under the lock can leave the list half changed.
-        self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a place, if there is one.
     pub(crate) fn try_take(&self) -> bool {
-        // ORDERING: SeqCst, with `put` and `enlist`: either who gives a place back sees the waiter, or the waiter sees
-        // the place.
-        self.free
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |free| {
-                free.checked_sub(1)
-            })
-            .is_ok()
+        // ORDERING: Relaxed; the exchange looks again. Who has just set WAITED does not see an older word than that.
+        let mut word = self.word.load(Ordering::Relaxed);
+        while word >= PLACE {
+            // ORDERING: Acquire pairs with the release of `put`: the queue has room for who takes the place. Relaxed if it
+            // fails, as above.
+            match self.word.compare_exchange_weak(
+                word,
+                word - PLACE,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+        false
     }
 
     /// Gives places back.
     pub(crate) fn put(&self, count: usize) {
-        // ORDERING: SeqCst, as in `try_take`.
-        self.free.fetch_add(count, Ordering::SeqCst);
+        // ORDERING: Release; what was in the place has left it.
+        self.word.fetch_add(count * PLACE, Ordering::Release);
         self.wake(count);
     }
 
@@ -101,13 +111,13 @@ impl Places {
 
     /// Puts the ticket in the list, or renews its waker. Returns whether it has expired, and then removes it.
     fn enlist(&self, ticket: &mut Ticket, deadline: Option<Instant>, mut waker: Waker) -> bool {
-        let mut list = self.list();
+        let mut list = self.list.lock();
         let place = ticket.0.and_then(|id| list.find(id));
         match place {
             Some(at) if list.waiters[at].expired => {
                 ticket.0 = None;
                 let gone = list.waiters.remove(at);
-                self.count(&list);
+                self.note(&list);
                 drop(list);
                 drop(gone);
                 true
@@ -127,7 +137,7 @@ impl Places {
                     deadline,
                     expired: false,
                 });
-                self.count(&list);
+                self.note(&list);
                 ticket.0 = Some(id);
                 false
             }
@@ -139,9 +149,9 @@ impl Places {
         let Some(id) = ticket.0.take() else {
             return;
         };
-        let mut list = self.list();
+        let mut list = self.list.lock();
         let gone = list.find(id).and_then(|at| list.waiters.remove(at));
-        self.count(&list);
+        self.note(&list);
         drop(list);
         // If it is not there it was woken for a place, which somebody else may want.
         if gone.is_none() {
@@ -151,8 +161,9 @@ impl Places {
 
     /// Wakes the first `count` waiters, if there are places for them.
     fn wake(&self, count: usize) {
-        // ORDERING: SeqCst, twice, as in `try_take`.
-        if self.waiting.load(Ordering::SeqCst) == 0 || self.free.load(Ordering::SeqCst) == 0 {
+        // ORDERING: Relaxed. Whoever put a place does not see an older word than that, and the list is read under its lock.
+        let word = self.word.load(Ordering::Relaxed);
+        if word & WAITED == 0 || word < PLACE {
             return;
         }
         for _ in 0..count {
@@ -169,10 +180,10 @@ impl Places {
 
     /// Wakes the first waiter and takes it out of the list. Returns whether there was one.
     fn wake_one(&self) -> bool {
-        let mut list = self.list();
+        let mut list = self.list.lock();
         let first = list.waiters.iter().position(|waiter| !waiter.expired);
         let waiter = first.and_then(|at| list.waiters.remove(at));
-        self.count(&list);
+        self.note(&list);
         drop(list);
         match waiter {
             Some(waiter) => {
@@ -185,12 +196,11 @@ impl Places {
 
     /// Tells those whose deadline has passed. They stay in the list to find out.
     pub(crate) fn expire(&self, now: Instant) {
-        // ORDERING: Relaxed; who enlists with a deadline tells the driver afterwards.
-        if self.waiting.load(Ordering::Relaxed) == 0 {
+        if !self.is_waited_for() {
             return;
         }
         let mut woken = Vec::new();
-        for waiter in &mut self.list().waiters {
+        for waiter in &mut self.list.lock().waiters {
             if !waiter.expired && waiter.deadline.is_some_and(|deadline| deadline <= now) {
                 waiter.expired = true;
                 woken.push(std::mem::replace(&mut waiter.waker, Waker::noop().clone()));
@@ -203,131 +213,33 @@ impl Places {
 
     /// The earliest deadline of those who wait.
     pub(crate) fn earliest(&self) -> Option<Instant> {
-        // ORDERING: Relaxed, as in `expire`.
-        if self.waiting.load(Ordering::Relaxed) == 0 {
+        if !self.is_waited_for() {
             return None;
         }
-        let list = self.list();
+        let list = self.list.lock();
         let waiters = list.waiters.iter().filter(|waiter| !waiter.expired);
         waiters.filter_map(|waiter| waiter.deadline).min()
     }
 
-    fn count(&self, list: &List) {
-        // ORDERING: SeqCst, as in `try_take`.
-        self.waiting.store(list.waiters.len(), Ordering::SeqCst);
+    /// Whether anybody is in the list, to be asked without the lock.
+    fn is_waited_for(&self) -> bool {
+        // ORDERING: Relaxed; who enlists with a deadline tells the driver afterwards.
+        self.word.load(Ordering::Relaxed) & WAITED != 0
+    }
+
+    /// Notes whether anybody is in the list.
+    fn note(&self, list: &List) {
+        // ORDERING: Relaxed, both. They publish nothing: who sees the bit takes the lock that is held here.
+        if list.waiters.is_empty() {
+            self.word.fetch_and(!WAITED, Ordering::Relaxed);
+        } else {
+            self.word.fetch_or(WAITED, Ordering::Relaxed);
+        }
     }
 }
 
 impl List {
     fn find(&self, id: u64) -> Option<usize> {
         self.waiters.iter().position(|waiter| waiter.id == id)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::{Context, Poll, Wake, Waker};
-    use std::time::{Duration, Instant};
-
-    use super::{Places, Taken, Ticket};
-
-    #[derive(Default)]
-    struct Count(AtomicUsize);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    struct Waiting {
-        count: Arc<Count>,
-        ticket: Ticket,
-        deadline: Option<Instant>,
-    }
-
-    impl Waiting {
-        fn new() -> Self {
-            Self {
-                count: Arc::default(),
-                ticket: Ticket::default(),
-                deadline: None,
-            }
-        }
-
-        fn poll(&mut self, places: &Places) -> Poll<Taken> {
-            let waker = Waker::from(Arc::clone(&self.count));
-            let mut cx = Context::from_waker(&waker);
-            places.poll_take(&mut self.ticket, self.deadline, &mut cx)
-        }
-
-        fn wakes(&self) -> usize {
-            self.count.0.load(Ordering::SeqCst)
-        }
-    }
-
-    #[test]
-    fn waiters_are_woken_in_order_one_per_place() {
-        let places = Places::new(1);
-        assert!(places.try_take());
-        let (mut a, mut b) = (Waiting::new(), Waiting::new());
-        assert_eq!(a.poll(&places), Poll::Pending);
-        assert_eq!(a.poll(&places), Poll::Pending);
-        assert_eq!(b.poll(&places), Poll::Pending);
-        places.put(1);
-        assert_eq!((a.wakes(), b.wakes()), (1, 0));
-        assert_eq!(a.poll(&places), Poll::Ready(Taken::Place));
-        places.put(1);
-        assert_eq!(b.wakes(), 1);
-        assert_eq!(b.poll(&places), Poll::Ready(Taken::Place));
-        assert!(!places.try_take());
-    }
-
-    #[test]
-    fn who_was_woken_and_leaves_passes_it_on() {
-        let places = Places::new(1);
-        assert!(places.try_take());
-        let (mut a, mut b) = (Waiting::new(), Waiting::new());
-        assert_eq!(a.poll(&places), Poll::Pending);
-        assert_eq!(b.poll(&places), Poll::Pending);
-        places.put(1);
-        assert_eq!((a.wakes(), b.wakes()), (1, 0));
-        places.leave(&mut a.ticket);
-        assert_eq!(b.wakes(), 1);
-    }
-
-    #[test]
-    fn who_leaves_is_forgotten_with_its_waker() {
-        let places = Places::new(1);
-        assert!(places.try_take());
-        let mut a = Waiting::new();
-        assert_eq!(a.poll(&places), Poll::Pending);
-        assert_eq!(Arc::strong_count(&a.count), 2);
-        places.leave(&mut a.ticket);
-        assert_eq!(Arc::strong_count(&a.count), 1);
-        places.put(1);
-        assert_eq!(a.wakes(), 0);
-    }
-
-    #[test]
-    fn an_expired_waiter_is_told_and_frees_its_waker() {
-        let places = Places::new(1);
-        assert!(places.try_take());
-        let now = Instant::now();
-        let (mut a, mut b) = (Waiting::new(), Waiting::new());
-        a.deadline = Some(now);
-        b.deadline = now.checked_add(Duration::from_secs(1));
-        assert_eq!(b.poll(&places), Poll::Pending);
-        assert_eq!(a.poll(&places), Poll::Pending);
-        assert_eq!(places.earliest(), a.deadline);
-        places.expire(now);
-        assert_eq!((a.wakes(), b.wakes()), (1, 0));
-        assert_eq!(places.earliest(), b.deadline);
-        places.put(1);
-        assert_eq!(b.wakes(), 1, "an expired waiter does not use up the wake");
-        assert_eq!(a.poll(&places), Poll::Ready(Taken::Expired));
-        assert_eq!(Arc::strong_count(&a.count), 1);
     }
 }

@@ -1,0 +1,106 @@
+//! Unit tests of the places in the queue.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use super::places::{Places, Taken, Ticket};
+
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+struct Waiting {
+    count: Arc<Count>,
+    ticket: Ticket,
+    deadline: Option<Instant>,
+}
+
+impl Waiting {
+    fn new() -> Self {
+        Self {
+            count: Arc::default(),
+            ticket: Ticket::default(),
+            deadline: None,
+        }
+    }
+
+    fn poll(&mut self, places: &Places) -> Poll<Taken> {
+        let waker = Waker::from(Arc::clone(&self.count));
+        let mut cx = Context::from_waker(&waker);
+        places.poll_take(&mut self.ticket, self.deadline, &mut cx)
+    }
+
+    fn wakes(&self) -> usize {
+        self.count.0.load(Ordering::SeqCst)
+    }
+}
+
+#[test]
+fn waiters_are_woken_in_order_one_per_place() {
+    let places = Places::new(1);
+    assert!(places.try_take());
+    let (mut a, mut b) = (Waiting::new(), Waiting::new());
+    assert_eq!(a.poll(&places), Poll::Pending);
+    assert_eq!(a.poll(&places), Poll::Pending);
+    assert_eq!(b.poll(&places), Poll::Pending);
+    places.put(1);
+    assert_eq!((a.wakes(), b.wakes()), (1, 0));
+    assert_eq!(a.poll(&places), Poll::Ready(Taken::Place));
+    places.put(1);
+    assert_eq!(b.wakes(), 1);
+    assert_eq!(b.poll(&places), Poll::Ready(Taken::Place));
+    assert!(!places.try_take());
+}
+
+#[test]
+fn who_was_woken_and_leaves_passes_it_on() {
+    let places = Places::new(1);
+    assert!(places.try_take());
+    let (mut a, mut b) = (Waiting::new(), Waiting::new());
+    assert_eq!(a.poll(&places), Poll::Pending);
+    assert_eq!(b.poll(&places), Poll::Pending);
+    places.put(1);
+    assert_eq!((a.wakes(), b.wakes()), (1, 0));
+    places.leave(&mut a.ticket);
+    assert_eq!(b.wakes(), 1);
+}
+
+#[test]
+fn who_leaves_is_forgotten_with_its_waker() {
+    let places = Places::new(1);
+    assert!(places.try_take());
+    let mut a = Waiting::new();
+    assert_eq!(a.poll(&places), Poll::Pending);
+    assert_eq!(Arc::strong_count(&a.count), 2);
+    places.leave(&mut a.ticket);
+    assert_eq!(Arc::strong_count(&a.count), 1);
+    places.put(1);
+    assert_eq!(a.wakes(), 0);
+}
+
+#[test]
+fn an_expired_waiter_is_told_and_frees_its_waker() {
+    let places = Places::new(1);
+    assert!(places.try_take());
+    let now = Instant::now();
+    let (mut a, mut b) = (Waiting::new(), Waiting::new());
+    a.deadline = Some(now);
+    b.deadline = now.checked_add(Duration::from_secs(1));
+    assert_eq!(b.poll(&places), Poll::Pending);
+    assert_eq!(a.poll(&places), Poll::Pending);
+    assert_eq!(places.earliest(), a.deadline);
+    places.expire(now);
+    assert_eq!((a.wakes(), b.wakes()), (1, 0));
+    assert_eq!(places.earliest(), b.deadline);
+    places.put(1);
+    assert_eq!(b.wakes(), 1, "an expired waiter does not use up the wake");
+    assert_eq!(a.poll(&places), Poll::Ready(Taken::Expired));
+    assert_eq!(Arc::strong_count(&a.count), 1);
+}
