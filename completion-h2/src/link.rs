@@ -5,7 +5,7 @@
 //!
 //! h2 calls wakers while it holds the connection's mutex. All wakers that it ever gets are the ones made here and in the
 //! slots, and they only tell the schedule. Even that ends in the executor's waker when the driver sleeps; so
-//! who calls h2 outside the driver does it inside [`Schedule::quietly`], which holds `AWAKE` meanwhile and wakes afterwards.
+//! who calls h2 outside the driver does it inside [`Schedule::quietly`], which wakes afterwards.
 
 use std::sync::{Arc, OnceLock};
 use std::task::Wake;

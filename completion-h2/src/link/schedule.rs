@@ -3,8 +3,8 @@
 //!
 //! # The word
 //!
-//! One atomic word holds *events* (things for the driver to look at), the *awake* bit, and three *marks* that never go
-//! away again.
+//! One atomic word holds *events* (things for the driver to look at), the *awake* bit, three *marks* that never go away
+//! again, and how many are *quiet*.
 //!
 //! | bits | meaning | set by |
 //! |---|---|---|
@@ -18,6 +18,8 @@
 //! | `DRAINING` | the peer sent GOAWAY | driver |
 //! | `SPENT` | the reset budget is spent | driver |
 //! | `CLOSED` | nothing submitted from now on will be looked at by the driver | driver |
+//! | `OWED` | a wake was left to those who are quiet | see below |
+//! | from `QUIET` on | how many call h2 outside the driver | response bodies |
 //!
 //! To tell the driver something is one read-modify-write that sets the event and `AWAKE`; only who finds `AWAKE` clear
 //! wakes the driver's task. So any number of events cost one wake, and none while the driver runs: it holds `AWAKE` through
@@ -27,6 +29,14 @@
 //! `CLOSED` in the same word settles the race of a submission with the end of the driver: the submitter pushes, then
 //! tells; the driver closes, then drains. Whichever read-modify-write comes first, one of the two sees the other: an event
 //! that finds `CLOSED` clear is drained by the driver, and who finds it set drains the queue itself.
+//!
+//! # Quiet
+//!
+//! h2 calls wakers under its lock, and an executor's waker is not to be called there: it may do anything. The driver calls
+//! h2 while it is awake, so it is not woken then. Who calls h2 elsewhere counts itself in the word meanwhile
+//! ([`Schedule::quietly`]). Who finds `AWAKE` clear but somebody quiet leaves the wake to the next who has left h2 and
+//! sees `OWED`. On 32-bit targets the count is modulo 64: with as many threads in h2 at once a wake may come
+//! early, but none is lost.
 
 use std::task::Waker;
 
@@ -48,6 +58,9 @@ const AWAKE: usize = 1 << 21;
 const DRAINING: usize = 1 << 22;
 const SPENT: usize = 1 << 23;
 const CLOSED: usize = 1 << 24;
+const OWED: usize = 1 << 25;
+/// One who is quiet. The count has all the bits above.
+const QUIET: usize = 1 << 26;
 
 /// The word, the bitmap and the task.
 #[derive(Debug)]
@@ -123,9 +136,30 @@ impl Schedule {
         // set may read the cause.
         let before = self.word.fetch_or(event | AWAKE, Ordering::AcqRel);
         if before & AWAKE == 0 {
-            self.task.wake();
+            self.wake(before);
         }
         before & CLOSED != 0
+    }
+
+    /// Wakes the driver's task, or leaves that to who is quiet.
+    fn wake(&self, word: usize) {
+        if word < QUIET {
+            self.task.wake();
+            return;
+        }
+        // ORDERING: Relaxed. It publishes nothing, and says by itself whether the last one has left before it could see.
+        let before = self.word.fetch_or(OWED, Ordering::Relaxed);
+        if before < QUIET {
+            self.pay();
+        }
+    }
+
+    /// Wakes the driver's task if that is owed, and nobody else does.
+    fn pay(&self) {
+        // ORDERING: Relaxed; the bit stands for nothing but the wake.
+        if self.word.fetch_and(!OWED, Ordering::Relaxed) & OWED != 0 {
+            self.task.wake();
+        }
     }
 
     /// Something was submitted. Returns whether it came too late: then the caller must see to the queue.
@@ -172,18 +206,19 @@ impl Schedule {
 
     /// Calls `h2` such that wakers which h2 calls under its lock do not wake the driver's task there, but afterwards.
     pub(crate) fn quietly<R>(&self, h2: impl FnOnce() -> R) -> R {
-        struct Held<'a>(&'a Schedule);
-        impl Drop for Held<'_> {
+        struct Quiet<'a>(&'a Schedule);
+        impl Drop for Quiet<'_> {
             fn drop(&mut self) {
-                // We hold AWAKE in the driver's place: give it up, or pass it on by waking.
-                if !self.0.sleep() {
-                    self.0.task.wake();
+                // ORDERING: Relaxed. Being quiet publishes nothing; what is owed was left in the same word.
+                let before = self.0.word.fetch_sub(QUIET, Ordering::Relaxed);
+                if before & OWED != 0 {
+                    self.0.pay();
                 }
             }
         }
-        // ORDERING: Relaxed. The bit alone publishes nothing; events are published by `tell`, and `sleep` acquires nothing.
-        let before = self.word.fetch_or(AWAKE, Ordering::Relaxed);
-        let _held = (before & AWAKE == 0).then_some(Held(self));
+        // ORDERING: Relaxed, as above.
+        self.word.fetch_add(QUIET, Ordering::Relaxed);
+        let _quiet = Quiet(self);
         h2()
     }
 

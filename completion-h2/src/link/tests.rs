@@ -96,6 +96,25 @@ fn quietly_wakes_once_and_only_afterwards() {
     assert_eq!(wakes(&count), 2, "and the driver can be woken again");
 }
 
+/// The driver, not who is quiet, decides whether it is awake.
+#[test]
+fn quietly_holds_while_the_driver_comes_and_goes() {
+    let (link, count, waker) = asleep();
+    link.schedule.begin(&waker);
+    link.schedule.quietly(|| {
+        assert!(link.schedule.sleep());
+        link.schedule.tell_connection();
+        assert_eq!(wakes(&count), 0, "woken under h2's lock");
+    });
+    assert_eq!(wakes(&count), 1);
+
+    link.schedule.begin(&waker);
+    assert!(link.schedule.take_connection() && link.schedule.sleep());
+    link.schedule.quietly(|| link.schedule.begin(&waker));
+    link.schedule.tell_connection();
+    assert_eq!(wakes(&count), 1, "woken while it runs");
+}
+
 #[test]
 fn quietly_gives_the_wake_back_also_when_h2_panics() {
     let (link, count, _) = asleep();
