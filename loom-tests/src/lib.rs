@@ -13,5 +13,5 @@ include!("core.rs");
 mod sync;
 mod witness;
 
-pub use sync::{at, changed, touching};
+pub use sync::{at, changed, explore};
 pub use witness::{Kind, Payload, Witness};

@@ -55,7 +55,7 @@ pub fn changed(place: usize) -> bool {
 
 /// If the next read-modify-write is to be two steps: what is left of its ordering for the load, and for the
 /// store.
-pub(super) fn split(ordering: Ordering) -> Option<(Ordering, Ordering)> {
+pub(crate) fn split(ordering: Ordering) -> Option<(Ordering, Ordering)> {
     SPLIT.take().then_some(match ordering {
         Ordering::AcqRel => (Ordering::Acquire, Ordering::Release),
         Ordering::Acquire => (Ordering::Acquire, Ordering::Relaxed),

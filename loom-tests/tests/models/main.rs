@@ -2,7 +2,6 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::sync::Arc;
 
 mod begin_follows_leaving;
 mod begin_follows_release;
@@ -61,24 +60,11 @@ unsafe impl GlobalAlloc for PoolCount {
 #[global_allocator]
 static ALLOCATOR: PoolCount = PoolCount;
 
-/// Runs `body` in every interleaving that loom tries, or those of at most `preemptions`; then in those that
-/// loom misses otherwise, of at most two, or one where there is a bound. Each must free its pools.
-///
-/// `PREEMPTIONS` in the environment is another bound, for more time.
+/// Explores `body`; see [`loom_tests::explore`]. Every execution must free its pools.
 fn check(preemptions: Option<usize>, body: impl Fn() + Send + Sync + 'static) {
-    let body = Arc::new(move || {
+    loom_tests::explore(preemptions, move || {
         let before = POOLS.get();
         body();
         assert_eq!(POOLS.get(), before, "a pool was not freed, or not once");
     });
-    let mut model = loom::model::Builder::new();
-    let more = std::env::var("PREEMPTIONS")
-        .ok()
-        .and_then(|it| it.parse().ok());
-    model.preemption_bound = preemptions.map(|bound| more.unwrap_or(bound));
-    let every = body.clone();
-    model.check(move || every());
-    model.preemption_bound = Some(if preemptions.is_some() { 1 } else { 2 });
-    model.max_branches = 4_000;
-    loom_tests::touching(|| model.check(move || body()));
 }
