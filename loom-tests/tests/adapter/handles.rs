@@ -58,7 +58,7 @@ fn clone_and_drop() {
 /// The driver closes when no handle is left, but not before it has seen what came with the last.
 #[test]
 fn submit_drop_and_sleep() {
-    explore(None, || {
+    explore(Some(3), || {
         let witness = Arc::new(Witness::new(Kind::A));
         let schedule = Arc::new(asleep(&witness));
         let inbox = Arc::new(Inbox::new(1));

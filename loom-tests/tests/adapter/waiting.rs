@@ -133,8 +133,9 @@ fn put_and_leave() {
         assert!(!poll(&second, &places, &mut tickets[1], None));
         let putter = put(&places);
         places.leave(&mut tickets[0]);
-        assert_eq!(wait(&second, &places, &mut tickets[1]), Taken::Place);
         putter.join().unwrap();
+        assert_eq!(second.wakes(), 1);
+        assert_eq!(wait(&second, &places, &mut tickets[1]), Taken::Place);
         first.assert_no_wakers();
         second.assert_no_wakers();
     });

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// One of them: an expression becomes another.
 pub(crate) struct Change {
-    /// The file below `completion-core/src`.
+    /// The file below its subject's sources.
     pub(crate) file: &'static str,
     /// A text that comes before `from` and makes it unique.
     pub(crate) after: &'static str,
@@ -103,4 +103,34 @@ pub(crate) const CHANGES: &[Change] = changes! {
         "Inner::new(capacity, |number| " .. "self.nth(number).peek()" => "{ let _ = number; crate::state::Word::NEW.begun() }";
     "pool/holding.rs", "a held id is not taken":
         "fn is_taken(" .. "word.is_held()" => "false";
+
+    // The adapter: who wakes its driver.
+    "link/schedule.rs", "every event wakes":
+        "fn tell(" .. "before & AWAKE == 0" => "true";
+    "link/schedule.rs", "who is too late does not learn it":
+        "fn tell(" .. "before & CLOSED != 0" => "false";
+    "link/schedule.rs", "the driver is woken under h2's lock":
+        "fn wake(" .. "word < QUIET" => "true";
+    "link/schedule.rs", "a wake is left to who has gone":
+        "fn wake(" .. "before < QUIET" => "false";
+    "link/schedule.rs", "what is owed is not paid":
+        "fn drop(" .. "before & OWED != 0" => "false";
+    "link/schedule.rs", "a driver that is polled unasked is not awake":
+        "own protocol.\n        self.word.fetch_or(" .. "AWAKE" => "0";
+    "link/schedule.rs", "the driver goes to sleep over an event":
+        "fn sleep(" .. "word & EVENTS != 0" => "false";
+
+    // The adapter: places, and its end.
+    "queue/inbox.rs", "who comes late to wait does not look again":
+        "taken.is_pending()" .. "refusal()" => "None::<R>";
+    "queue/inbox.rs", "a drained place is lost":
+        "fn drain(" .. "self.places.put(1)" => "()";
+    "queue/inbox.rs", "the last handle does not tell":
+        "let _ = " .. "schedule.tell_queue()" => "false";
+    "queue/places.rs", "whoever comes to wait does not look again for a place":
+        "Taken::Expired);" .. "self.try_take()" => "false";
+    "queue/places.rs", "who was woken and leaves does not pass it on":
+        "fn leave(" .. "gone.is_none()" => "false";
+    "queue/places.rs", "nobody notes that somebody waits":
+        "fn note(" .. "list.waiters.is_empty()" => "true";
 };

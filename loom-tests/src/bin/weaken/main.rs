@@ -1,7 +1,7 @@
-//! Weakens the core in one place at a time and expects a model to fail.
+//! Weakens the core, and the adapter's concurrent parts, in one place at a time and expects a model to fail.
 //!
-//! `cargo run -p loom-tests [-- [--write] [FILTER]]` finds every atomic ordering in `completion-core/src`
-//! and tries everything that can be taken from it: its acquire or release half, and, where a
+//! `cargo run -p loom-tests [-- [--write] [FILTER]]` finds every atomic ordering in the sources of each
+//! [`Subject`] and tries everything that can be taken from it: its acquire or release half, and, where a
 //! read-modify-write is, that it is one step. To these it adds changes of the protocol that are
 //! written down in `changes.rs`. It works on a copy of the sources below `target/weaken`, built once: every
 //! place asks at run time whether it is the one to be weakened.
@@ -33,8 +33,38 @@ const MOST_SURVIVORS: usize = 3;
 /// How long a model may take that is expected to fail.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Sources, and the models of them.
+struct Subject {
+    /// The folder of the sources.
+    sources: &'static str,
+    /// The files in it, if not all.
+    files: Option<&'static [&'static str]>,
+    /// The test target.
+    models: &'static str,
+}
+
+const SUBJECTS: [Subject; 2] = [
+    Subject {
+        sources: "completion-core/src",
+        files: None,
+        models: "models",
+    },
+    Subject {
+        sources: "completion-h2/src",
+        files: Some(&[
+            "link/schedule.rs",
+            "queue/inbox.rs",
+            "queue/places.rs",
+            "tap/shared.rs",
+        ]),
+        models: "adapter",
+    },
+];
+
 /// One run of the copy.
 struct Trial {
+    /// Which of the subjects it is about.
+    subject: usize,
     place: String,
     mutation: String,
     /// The copy's `WEAKEN`.
@@ -71,13 +101,9 @@ fn run() -> io::Result<bool> {
     let path = root.join("docs/verification.md");
     let document = fs::read_to_string(&path)?;
     let known = table::read(&document);
-    models.likely = known
-        .values()
-        .filter(|it| models.names.contains(it))
-        .cloned()
-        .collect();
-    models.likely.sort();
-    models.likely.dedup();
+    for models in &mut models {
+        models.expect(&known);
+    }
     let rows = try_all(&trials, &models, &known);
 
     let lost = rows.iter().filter(|it| it.noticed_by == NOBODY).count();
@@ -100,7 +126,7 @@ const NOBODY: &str = "**nobody**";
 /// Tries all, on as many threads as there are processors, and says how it goes.
 fn try_all(
     trials: &[Trial],
-    models: &Models,
+    models: &[Models],
     known: &HashMap<(String, String), String>,
 ) -> Vec<Row> {
     let next = AtomicUsize::new(0);
@@ -112,6 +138,7 @@ fn try_all(
                     Some(next.fetch_add(1, Relaxed)).and_then(|n| Some((n, trials.get(n)?)))
                 {
                     let key = (trial.place.clone(), trial.mutation.clone());
+                    let models = &models[trial.subject];
                     let noticed_by = survivor(trial)
                         .map_or_else(|| models.who_notices(trial, known.get(&key)), str::to_owned);
                     let mut rows = rows.lock().unwrap();
@@ -144,7 +171,7 @@ fn survivor(trial: &Trial) -> Option<&'static str> {
         .map(|(_, _, argument)| *argument)
 }
 
-/// The copy's models.
+/// The copy's models of one subject.
 struct Models {
     program: PathBuf,
     names: Vec<String>,
@@ -155,13 +182,15 @@ struct Models {
 }
 
 impl Models {
-    fn build(copy: &Path) -> io::Result<Self> {
+    /// Those of each subject.
+    fn build(copy: &Path) -> io::Result<Vec<Self>> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let built = Command::new(cargo)
             .current_dir(copy)
             .env("CARGO_TARGET_DIR", copy.join("target"))
             .env("RUSTFLAGS", "--cap-lints=allow")
-            .args(["test", "-p", "loom-tests", "--test", "models"])
+            .args(["test", "-p", "loom-tests"])
+            .args(SUBJECTS.iter().flat_map(|it| ["--test", it.models]))
             .args([
                 "--no-run",
                 "--quiet",
@@ -170,9 +199,16 @@ impl Models {
             .stderr(Stdio::inherit())
             .output()?;
         let messages = String::from_utf8_lossy(&built.stdout);
+        let models = SUBJECTS.iter().map(|it| Self::list(&messages, it.models));
+        models.collect()
+    }
+
+    /// The models of one test target, by what cargo says of its building.
+    fn list(messages: &str, target: &str) -> io::Result<Self> {
+        let name = format!("\"name\":\"{target}\"");
         let program = messages
             .lines()
-            .filter(|message| message.contains("\"name\":\"models\""))
+            .filter(|message| message.contains(&name))
             .find_map(|message| message.split_once("\"executable\":\""))
             .and_then(|(_, rest)| Some(PathBuf::from(rest.split_once('"')?.0)))
             .ok_or_else(|| io::Error::other("the copy does not build"))?;
@@ -187,6 +223,15 @@ impl Models {
             likely: Vec::new(),
             sound: Mutex::new(HashMap::new()),
         })
+    }
+
+    /// Those that noticed something before will be asked first.
+    fn expect(&mut self, known: &HashMap<(String, String), String>) {
+        let names = &self.names;
+        let likely = known.values().filter(|it| names.contains(it)).cloned();
+        self.likely = likely.collect();
+        self.likely.sort();
+        self.likely.dedup();
     }
 
     /// The first model that fails; the one that is known to is asked first.
@@ -240,16 +285,16 @@ impl Models {
 /// A workspace of just the models and the sources they include, in which every place asks whether it
 /// is to be weakened; and everything that can be asked for.
 fn prepare(root: &Path, copy: &Path) -> io::Result<Vec<Trial>> {
-    for folder in [
-        "completion-core/src",
-        "loom-tests/src",
-        "loom-tests/tests/models",
-    ] {
-        let to = copy.join(folder);
+    let sources = SUBJECTS.iter().map(|it| it.sources.to_owned());
+    let models = SUBJECTS
+        .iter()
+        .map(|it| format!("loom-tests/tests/{}", it.models));
+    for folder in sources.chain(models).chain(["loom-tests/src".to_owned()]) {
+        let to = copy.join(&folder);
         if to.exists() {
             fs::remove_dir_all(&to)?;
         }
-        copy_folder(&root.join(folder), &to)?;
+        copy_folder(&root.join(&folder), &to)?;
     }
     fs::copy(root.join("Cargo.lock"), copy.join("Cargo.lock"))?;
     // Of the tests the models alone, which need nothing beside.
@@ -270,13 +315,19 @@ fn prepare(root: &Path, copy: &Path) -> io::Result<Vec<Trial>> {
         .collect();
     fs::write(copy.join("Cargo.toml"), manifest)?;
 
-    let sources = copy.join("completion-core/src");
     let mut trials = Trials::default();
-    for file in sources_below(&sources, "")? {
-        let path = sources.join(&file);
-        let source = fs::read_to_string(&path)?;
-        let asking = trials.instrument(&file, &source)?;
-        fs::write(path, asking)?;
+    for (subject, Subject { sources, files, .. }) in SUBJECTS.iter().enumerate() {
+        let sources = copy.join(sources);
+        let files = match files {
+            Some(files) => files.iter().map(|it| (*it).to_owned()).collect(),
+            None => sources_below(&sources, "")?,
+        };
+        for file in files {
+            let path = sources.join(&file);
+            let source = fs::read_to_string(&path)?;
+            let asking = trials.instrument(subject, &file, &source)?;
+            fs::write(path, asking)?;
+        }
     }
     Ok(trials.list)
 }
@@ -313,12 +364,13 @@ impl Trials {
     }
 
     /// The source with its places asking.
-    fn instrument(&mut self, file: &str, source: &str) -> io::Result<String> {
+    fn instrument(&mut self, subject: usize, file: &str, source: &str) -> io::Result<String> {
         let mut edits = Vec::new();
         for place in places::find(file, source) {
             let number = self.next_place();
             for mutation in place.mutations() {
                 self.list.push(Trial {
+                    subject,
                     place: place.to_string(),
                     mutation: place.describe(mutation),
                     code: format!("{number} {}", mutation.code()),
@@ -334,6 +386,7 @@ impl Trials {
                 io::Error::other(format!("does not apply any more: {}", change.what))
             })?;
             self.list.push(Trial {
+                subject,
                 place: format!("`{file}`"),
                 mutation: change.what.to_owned(),
                 code: format!("{number} changed"),

@@ -137,7 +137,9 @@ fn call_before(code: &str) -> Call {
                 return match (identifier_before(&code[..at]), argument) {
                     ("load", 0) => Call::Load,
                     ("store", 1) => Call::Store,
-                    (name, 1) if name.starts_with("fetch_") => Call::Change(name.to_owned()),
+                    (name, 1) if name.starts_with("fetch_") || name == "swap" => {
+                        Call::Change(name.to_owned())
+                    }
                     (name, 2) if name.contains("exchange") => Call::ExchangeSucceeds,
                     (name, 3) if name.contains("exchange") => Call::ExchangeFails,
                     (name, argument) => panic!("argument {argument} of {name} is an ordering"),
