@@ -5,8 +5,9 @@
 //! loom-tests` explores the shipped code, with no configuration flag that could leak into other
 //! crates.
 //!
-//! Each file in `tests/models` is a rule, or a column of the grid of producers against consumers.
-//! `cargo run -p loom-tests` weakens the core in one place at a time and expects a model to fail.
+//! Each file in `tests/models` is a rule, or a column of the grid of producers against consumers. Those in
+//! `tests/adapter` are of what completion-h2 shares among threads, compiled there in the same way.
+//! `cargo run -p loom-tests` weakens either in one place at a time and expects a model to fail.
 
 include!("core.rs");
 

@@ -206,17 +206,7 @@ impl Schedule {
 
     /// Calls `h2` such that wakers which h2 calls under its lock do not wake the driver's task there, but afterwards.
     pub(crate) fn quietly<R>(&self, h2: impl FnOnce() -> R) -> R {
-        struct Quiet<'a>(&'a Schedule);
-        impl Drop for Quiet<'_> {
-            fn drop(&mut self) {
-                // ORDERING: Relaxed. Being quiet publishes nothing; what is owed was left in the same word.
-                let before = self.0.word.fetch_sub(QUIET, Ordering::Relaxed);
-                if before & OWED != 0 {
-                    self.0.pay();
-                }
-            }
-        }
-        // ORDERING: Relaxed, as above.
+        // ORDERING: Relaxed. Being quiet publishes nothing.
         self.word.fetch_add(QUIET, Ordering::Relaxed);
         let _quiet = Quiet(self);
         h2()
@@ -302,6 +292,19 @@ impl Schedule {
         // ORDERING: Release publishes the cause with CLOSED. Acquire pairs with the release of every `tell` that came
         // before, so that the drain which follows sees what was pushed before them.
         self.word.fetch_or(CLOSED, Ordering::AcqRel);
+    }
+}
+
+/// Somebody calls h2 outside the driver.
+struct Quiet<'a>(&'a Schedule);
+
+impl Drop for Quiet<'_> {
+    fn drop(&mut self) {
+        // ORDERING: Relaxed, as in `quietly`. What is owed was left in the same word.
+        let before = self.0.word.fetch_sub(QUIET, Ordering::Relaxed);
+        if before & OWED != 0 {
+            self.0.pay();
+        }
     }
 }
 

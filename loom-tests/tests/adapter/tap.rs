@@ -20,7 +20,8 @@ fn received(code: u32) -> GoAway {
 #[test]
 fn receive_and_look() {
     explore(None, || {
-        let (tap, handle) = Shared::new();
+        let (tap, last) = Shared::new();
+        let handle = last.clone();
         let looker = thread::spawn(move || {
             let [first, second] = [(); 2].map(|()| handle.go_away());
             for seen in [first, second].into_iter().flatten() {
@@ -32,6 +33,7 @@ fn receive_and_look() {
         tap.receive(received(1));
         tap.receive(received(2));
         looker.join().unwrap();
+        assert_eq!(last.go_away(), Some(received(2)));
     });
 }
 

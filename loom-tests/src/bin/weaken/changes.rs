@@ -133,4 +133,10 @@ pub(crate) const CHANGES: &[Change] = changes! {
         "fn leave(" .. "gone.is_none()" => "false";
     "queue/places.rs", "nobody notes that somebody waits":
         "fn note(" .. "list.waiters.is_empty()" => "true";
+
+    // The adapter: its tap.
+    "tap/shared.rs", "the first GOAWAY stays":
+        "rare.received = " .. "Some(received)" => "rare.received.or(Some(received))";
+    "tap/shared.rs", "nothing is counted":
+        "counter.store(" .. "before.wrapping_add(1)" => "before";
 };
