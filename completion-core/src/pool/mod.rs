@@ -169,7 +169,10 @@ impl<T, E> Pool<T, E> {
     pub fn rent(&self) -> Round<'static, T, E> {
         let slot = match self.lend_easily() {
             Ok(slot) => slot,
-            Err(taken) => self.lend(taken).unwrap_or_else(|| self.overflow()),
+            Err(taken) => match self.lend(taken) {
+                Some(slot) => slot,
+                None => self.overflow(),
+            },
         };
         (Completer::new(slot), Completion::new(slot))
     }
@@ -229,9 +232,11 @@ impl<T, E> Pool<T, E> {
     #[cfg_attr(feature = "diagnostics", track_caller)]
     fn lend(&self, taken: Option<u32>) -> Option<SlotRef<T, E>> {
         let own = self.own();
-        let begin = |bit| self.begin(self.shard(own), bit);
-        if let Some(slot) = taken.and_then(begin) {
-            return Some(slot);
+        if let Some(bit) = taken {
+            let slot = self.begin(self.shard(own), bit);
+            if slot.is_some() {
+                return slot;
+            }
         }
         for turn in 1..=self.shards.len() {
             let shard = self.shard((own + turn) & (self.shards.len() - 1));
