@@ -384,6 +384,7 @@ fn debug_shows_the_state_and_never_the_payload() {
         completer.complete(Secret).unwrap_err()
     };
     assert_eq!(format!("{rejected:?}"), "Rejected { reason: Closed, .. }");
+    assert_eq!(rejected.to_string(), Rejection::Closed.to_string());
     let _ = format!("{:?}", source.begin().unwrap().1);
 }
 
