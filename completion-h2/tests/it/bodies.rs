@@ -9,8 +9,8 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 
 use crate::clock::Clock;
-use crate::common::{Fixture, chain, connect, connect_with, fails, get, read, settle};
-use crate::support::{Conn, Frame, Peer, code, kind, setting, within};
+use crate::common::{Fixture, connect, connect_with, ended, fails, get, read, says, settle};
+use crate::support::{Conn, Frame, Peer, code, kind, lacks, setting, within};
 
 const SHORT: Duration = Duration::from_millis(100);
 
@@ -34,23 +34,18 @@ async fn cut_off(mut body: ResponseBody) -> Error {
 fn begun(script: impl AsyncFnOnce(Conn, u32) + Send + 'static) -> Peer<()> {
     Peer::start(async move |mut conn: Conn| {
         conn.handshake(&[]).await;
-        let request = conn.next_request().await;
-        conn.respond_headers(request.stream, 200, &[], false).await;
+        let request = conn.begin().await;
         conn.send(Frame::data(request.stream, *b"begun", false))
             .await;
         script(conn, request.stream).await;
     })
 }
 
-async fn begin<T: Send + 'static>(peer: &Peer<T>) -> (Fixture, ResponseBody) {
+async fn begin(peer: &Peer<()>) -> (Fixture, ResponseBody) {
     begin_with(peer, Builder::new()).await
 }
 
-async fn begin_with<T, C>(peer: &Peer<T>, builder: Builder<C>) -> (Fixture, ResponseBody)
-where
-    T: Send + 'static,
-    C: Timer,
-{
+async fn begin_with<C: Timer>(peer: &Peer<()>, builder: Builder<C>) -> (Fixture, ResponseBody) {
     let it = connect_with(peer, builder).await;
     let mut body = it.send(get("/")).await.unwrap().into_body();
     assert_eq!(first_data(&mut body).await, "begun");
@@ -61,8 +56,7 @@ where
 #[tokio::test]
 async fn a_body_larger_than_the_windows_flows_as_it_is_read() {
     const SIZE: usize = 1 << 20;
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         let request = conn.next_request().await;
         let stream = request.stream;
         conn.respond_headers(stream, 200, &[("content-length", &SIZE.to_string())], false)
@@ -88,7 +82,6 @@ async fn a_body_larger_than_the_windows_flows_as_it_is_read() {
                 stream_window += size;
             }
         }
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
     let mut body = it.send(get("/")).await.unwrap().into_body();
@@ -101,19 +94,16 @@ async fn a_body_larger_than_the_windows_flows_as_it_is_read() {
     assert_eq!(read, SIZE);
     assert!(body.is_end_stream());
     drop(body);
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 /// h2#930: a dropped body gives its part of the connection window back.
 #[tokio::test]
 async fn dropped_bodies_do_not_hold_the_connection_window() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         let mut window = 65535_usize;
         for _ in 0..10 {
-            let request = conn.next_request().await;
-            conn.respond_headers(request.stream, 200, &[], false).await;
+            let request = conn.begin().await;
             while window < 16384 {
                 let update = conn
                     .wait("WINDOW_UPDATE", |frame| {
@@ -127,7 +117,6 @@ async fn dropped_bodies_do_not_hold_the_connection_window() {
                 .await;
             assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
         }
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
     for _ in 0..10 {
@@ -137,27 +126,19 @@ async fn dropped_bodies_do_not_hold_the_connection_window() {
         within("data", arrived).await.unwrap().unwrap();
         drop(body);
     }
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
 async fn a_body_dropped_early_resets_its_stream_and_frees_its_permit() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
-            .await;
-        let first = conn.next_request().await;
-        conn.respond_headers(first.stream, 200, &[], false).await;
+    let peer = Peer::serve(&[(setting::MAX_CONCURRENT_STREAMS, 1)], async |conn| {
+        let first = conn.begin().await;
         let waiting = conn.barrier().await;
-        assert!(
-            waiting.iter().all(|frame| frame.kind != kind::HEADERS),
-            "the permit is held by the body: {waiting:?}"
-        );
+        // The permit is held by the body.
+        lacks(&waiting, kind::HEADERS);
         conn.send(Frame::data(first.stream, *b"x", false)).await;
         assert_eq!(conn.expect_rst(first.stream).await, code::CANCEL);
-        let second = conn.next_request().await;
-        conn.respond(second.stream, 200, b"").await;
-        conn.expect_eof().await;
+        conn.reply(b"").await;
     });
     let it = connect(&peer).await;
     let mut body = it.send(get("/1")).await.unwrap().into_body();
@@ -165,23 +146,16 @@ async fn a_body_dropped_early_resets_its_stream_and_frees_its_permit() {
     assert_eq!(first_data(&mut body).await, "x");
     drop(body);
     within("the second", second).await.unwrap();
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
 async fn a_body_that_ended_unread_is_not_reset_when_dropped() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
-        let first = conn.next_request().await;
-        conn.respond(first.stream, 200, b"nobody reads this").await;
-        let second = conn.next_request().await;
-        conn.respond(second.stream, 200, b"").await;
+    let peer = Peer::serve(&[], async |conn| {
+        conn.reply(b"nobody reads this").await;
+        conn.reply(b"").await;
         let rest = conn.expect_eof().await;
-        assert!(
-            rest.iter().all(|frame| frame.kind != kind::RST_STREAM),
-            "{rest:?}"
-        );
+        lacks(&rest, kind::RST_STREAM);
     });
     // One reset would make it unusable.
     let it = connect_with(&peer, Builder::new().reset_budget(1)).await;
@@ -190,8 +164,7 @@ async fn a_body_that_ended_unread_is_not_reset_when_dropped() {
     drop(response);
     it.idle().await;
     assert!(!it.client.is_unusable());
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
@@ -204,8 +177,7 @@ async fn a_reset_cuts_a_body_off() {
     let error = cut_off(body).await;
     assert_eq!(error.kind(), ErrorKind::Reset);
     assert_eq!(error.reason(), Some(Reason::CANCEL));
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 /// hyper#3681: a cancelled body must not look like a clean end.
@@ -218,8 +190,7 @@ async fn a_reset_without_error_before_the_end_cuts_a_body_off() {
     let (it, body) = begin(&peer).await;
     let error = cut_off(body).await;
     assert_eq!(error.kind(), ErrorKind::Reset);
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
@@ -253,28 +224,21 @@ async fn a_goaway_followed_by_the_end_cuts_a_body_off_as_goaway() {
     let (it, body) = begin(&peer).await;
     let error = cut_off(body).await;
     assert_eq!(error.kind(), ErrorKind::GoAway);
-    assert!(
-        chain(&error).contains("last-stream-id 1"),
-        "{}",
-        chain(&error)
-    );
+    says(&error, "last-stream-id 1");
     peer.finish().await;
     drop(it);
 }
 
 #[tokio::test]
 async fn what_arrived_before_the_cut_is_read_first() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
-        let request = conn.next_request().await;
-        conn.respond_headers(request.stream, 200, &[], false).await;
+    let peer = Peer::serve(&[], async |conn| {
+        let request = conn.begin().await;
         for part in [b"a", b"b", b"c"] {
             conn.send(Frame::data(request.stream, *part, false)).await;
         }
         conn.send(Frame::go_away(request.stream, code::NO_ERROR, b""))
             .await;
         conn.shutdown().await;
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
     let mut body = it.send(get("/")).await.unwrap().into_body();
@@ -297,8 +261,7 @@ async fn the_deadline_cuts_a_body_off_and_frees_its_permit() {
     clock.advance(SHORT);
     settle().await;
     assert_eq!(cut_off(body).await.kind(), ErrorKind::Timeout);
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
@@ -313,27 +276,25 @@ async fn the_deadline_wakes_who_waits_for_data() {
     settle().await;
     clock.advance(SHORT);
     assert_eq!(reading.await.unwrap().kind(), ErrorKind::Timeout);
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
 async fn a_body_outlives_its_client_and_keeps_the_connection() {
     let peer = begun(async |mut conn, stream| {
         let before = conn.barrier().await;
-        assert!(before.iter().all(|frame| frame.kind != kind::GOAWAY));
+        lacks(&before, kind::GOAWAY);
         conn.send(Frame::data(stream, *b"rest", true)).await;
         let (_, code) = conn.expect_go_away().await;
         assert_eq!(code, code::NO_ERROR);
         conn.expect_eof().await;
     });
     let (it, mut body) = begin(&peer).await;
-    let Fixture { client, driver, .. } = it;
-    drop(client);
+    drop(it.client);
     assert_eq!(first_data(&mut body).await, "rest");
     assert!(within("the end", body.frame()).await.is_none());
     drop(body);
-    within("the driver's end", driver).await.unwrap().unwrap();
+    ended(it.driver).await.unwrap();
     peer.finish().await;
 }
 
@@ -376,27 +337,20 @@ async fn a_hostile_waker_may_use_the_body_that_wakes_it() {
     assert!(poll.is_pending());
     *hostile.body.lock().unwrap() = Some(body);
     assert_eq!(within("the wake", seen.recv()).await, Some(true));
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
 async fn a_whole_body_can_be_read_after_the_connection_is_gone() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
-        let request = conn.next_request().await;
-        conn.respond(request.stream, 200, b"complete").await;
+    let peer = Peer::serve(&[], async |conn| {
+        let request = conn.reply(b"complete").await;
         conn.send(Frame::go_away(request.stream, code::NO_ERROR, b""))
             .await;
         conn.shutdown().await;
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
     let response = it.send(get("/")).await.unwrap();
     peer.finish().await;
-    within("the driver's end", it.driver)
-        .await
-        .unwrap()
-        .unwrap();
+    ended(it.driver).await.unwrap();
     assert_eq!(read(response).await.unwrap(), b"complete");
 }

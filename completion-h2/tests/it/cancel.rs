@@ -4,32 +4,25 @@ use completion_h2::ErrorKind;
 use completion_h2::client::Builder;
 
 use crate::common::{
-    Step, connect, connect_with, fails, full, get, idle, pending, post, read, settle, signal, steps,
+    Fixture, Step, Told, agree, connect, connect_with, drive, ended, fails, full, get, pending,
+    post, read, settle, signal, steps,
 };
-use crate::support::{Frame, Peer, code, kind, setting, within};
+use crate::support::{Frame, Peer, code, kind, lacks, setting, within};
 
 /// h2#856: cancelled before it was sent, nothing is sent.
 #[tokio::test]
 async fn a_queued_request_that_is_dropped_is_never_sent() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
-            .await;
+    let peer = Peer::serve(&[(setting::MAX_CONCURRENT_STREAMS, 1)], async |conn| {
         let first = conn.next_request().await;
         assert_eq!(first.path(), "/first");
         conn.barrier().await;
         conn.respond(first.stream, 200, b"").await;
-        let third = conn.next_request().await;
-        assert_eq!(third.path(), "/third");
-        conn.respond(third.stream, 200, b"").await;
+        assert_eq!(conn.reply(b"").await.path(), "/third");
         let rest = conn.expect_eof().await;
-        assert!(
-            rest.iter()
-                .all(|frame| !matches!(frame.kind, kind::HEADERS | kind::RST_STREAM)),
-            "{rest:?}"
-        );
+        lacks(&rest, kind::HEADERS);
+        lacks(&rest, kind::RST_STREAM);
     });
-    let mut it = connect(&peer).await;
-    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let it = agree(&peer).await;
     let mut first = it.client.request(get("/first"));
     let mut second = it.client.request(get("/second"));
     pending(&mut first).await;
@@ -40,88 +33,71 @@ async fn a_queued_request_that_is_dropped_is_never_sent() {
     let third = it.client.request(get("/third"));
     within("the first", first).await.unwrap();
     within("the third", third).await.unwrap();
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
 async fn a_request_dropped_before_the_driver_saw_it_is_never_sent() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         let second = conn.next_request().await;
         assert_eq!((second.path(), second.stream), ("/second", 1));
         conn.respond(second.stream, 200, b"").await;
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
     drop(it.client.request(get("/first")));
     it.send(get("/second")).await.unwrap();
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
 async fn a_request_on_the_way_that_is_dropped_is_reset() {
     let (tell, mut sent) = signal();
-    let peer = Peer::start(async move |mut conn| {
-        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
-            .await;
+    let peer = Peer::serve(&[(setting::MAX_CONCURRENT_STREAMS, 1)], async move |conn| {
         let request = conn.next_request().await;
         tell.now();
         assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
         // Too late, and no harm.
         conn.respond(request.stream, 200, b"late").await;
-        let next = conn.next_request().await;
-        conn.respond(next.stream, 200, b"in time").await;
-        conn.expect_eof().await;
+        conn.reply(b"in time").await;
     });
-    let mut it = connect(&peer).await;
-    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let it = agree(&peer).await;
     let mut request = it.client.request(get("/"));
     pending(&mut request).await;
     sent.wait().await;
     drop(request);
     let response = it.send(get("/next")).await.unwrap();
     assert_eq!(read(response).await.unwrap(), b"in time");
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 /// h2#880, #881, #896: with a closed window and data in the buffer.
 #[tokio::test]
 async fn an_upload_that_waits_for_the_window_is_reset_when_dropped() {
     let (tell, mut blocked) = signal();
-    let peer = Peer::start(async move |mut conn| {
-        conn.handshake(&[(setting::INITIAL_WINDOW_SIZE, 5)]).await;
+    let peer = Peer::serve(&[(setting::INITIAL_WINDOW_SIZE, 5)], async move |conn| {
         let request = conn.next_request().await;
         conn.wait("DATA", |frame| frame.kind == kind::DATA).await;
         conn.barrier().await;
         tell.now();
         assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
-        let next = conn.next_request().await;
-        conn.respond(next.stream, 200, b"").await;
-        conn.expect_eof().await;
+        conn.reply(b"").await;
     });
-    let mut it = connect(&peer).await;
-    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let it = agree(&peer).await;
     let mut request = it.client.request(post("/", full(vec![0; 10_000])));
     pending(&mut request).await;
     blocked.wait().await;
     drop(request);
     it.send(get("/next")).await.unwrap();
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
 async fn an_upload_that_waits_for_its_body_is_reset_when_dropped() {
     let (tell, mut sent) = signal();
-    let peer = Peer::start(async move |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async move |conn| {
         let request = conn.next_request().await;
         tell.now();
         assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
     let body = steps([Step::Data("x".into()), Step::Hang]);
@@ -129,39 +105,39 @@ async fn an_upload_that_waits_for_its_body_is_reset_when_dropped() {
     pending(&mut request).await;
     sent.wait().await;
     drop(request);
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
+}
+
+/// Drops one request after the other, each when the peer says that it has it.
+async fn cancel_often(it: &Fixture, sent: &mut Told, count: u32) {
+    for n in 0..count {
+        assert!(!it.client.is_unusable(), "after {n}");
+        let request = it.client.request(get("/"));
+        sent.wait().await;
+        drop(request);
+        it.idle().await;
+    }
 }
 
 /// h2#856, hyper#4021: the budget is counted, and said, before anybody's patience is over.
 #[tokio::test]
 async fn a_storm_of_cancels_spends_the_reset_budget() {
     let (tell, mut sent) = signal();
-    let peer = Peer::start(async move |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async move |conn| {
         for _ in 0..10 {
             let request = conn.next_request().await;
             tell.now();
             assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
             conn.send(Frame::ping(*b"next-one", false)).await;
         }
-        let last = conn.next_request().await;
-        conn.respond(last.stream, 200, b"").await;
-        conn.expect_eof().await;
+        conn.reply(b"").await;
     });
     let it = connect_with(&peer, Builder::new().reset_budget(10)).await;
-    for n in 0..10 {
-        assert!(!it.client.is_unusable(), "after {n}");
-        let request = it.client.request(get("/"));
-        sent.wait().await;
-        drop(request);
-        idle(&it.client).await;
-    }
+    cancel_often(&it, &mut sent, 10).await;
     assert!(it.client.is_unusable());
     // It is still served: only a connector looks for another connection.
     it.send(get("/last")).await.unwrap();
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 /// h2#125: dropped with its HEADERS in h2's buffer, behind a transport that takes no more. The peer sees it reset or not at
@@ -169,17 +145,16 @@ async fn a_storm_of_cancels_spends_the_reset_budget() {
 #[tokio::test]
 async fn a_request_whose_headers_are_stuck_may_be_dropped() {
     let (io, peer) = tokio::io::duplex(200);
-    let (client, driver) = Builder::new().handshake(io).await.unwrap();
-    let driver = tokio::spawn(driver);
+    let it = drive(io, Builder::new()).await;
     let mut stuck = get("/stuck");
     stuck
         .headers_mut()
         .insert("x-long", "x".repeat(1000).parse().unwrap());
-    let mut stuck = client.request(stuck);
+    let mut stuck = it.client.request(stuck);
     pending(&mut stuck).await;
     settle().await;
     drop(stuck);
-    let next = client.request(get("/next"));
+    let next = it.client.request(get("/next"));
     settle().await;
     let server = tokio::spawn(async move {
         let mut connection = h2::server::handshake(peer).await.unwrap();
@@ -204,9 +179,7 @@ async fn a_request_whose_headers_are_stuck_may_be_dropped() {
         served
     });
     within("a response", next).await.unwrap();
-    idle(&client).await;
-    drop(client);
-    within("the driver's end", driver).await.unwrap().unwrap();
+    it.close().await.unwrap();
     let served = within("the server's end", server).await.unwrap();
     assert_eq!(served.last().unwrap(), "/next");
 }
@@ -217,45 +190,31 @@ async fn a_request_whose_headers_are_stuck_may_be_dropped() {
 async fn small_frames_that_come_too_late_do_not_end_the_connection() {
     const CANCELS: u32 = 800;
     let (tell, mut sent) = signal();
-    let peer = Peer::start(async move |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async move |conn| {
         for _ in 0..CANCELS {
-            let stream = conn.next_request().await.stream;
-            conn.respond_headers(stream, 200, &[], false).await;
+            let stream = conn.begin().await.stream;
             tell.now();
             conn.expect_rst(stream).await;
             for _ in 0..3 {
                 conn.send(Frame::data(stream, *b"late", false)).await;
             }
         }
-        let last = conn.next_request().await;
-        conn.respond(last.stream, 200, b"").await;
-        conn.expect_eof().await;
+        conn.reply(b"").await;
     });
     let it = connect_with(&peer, Builder::new().reset_budget(CANCELS)).await;
-    for n in 0..CANCELS {
-        assert!(!it.client.is_unusable(), "after {n}");
-        let request = it.client.request(get("/"));
-        sent.wait().await;
-        drop(request);
-        idle(&it.client).await;
-    }
+    cancel_often(&it, &mut sent, CANCELS).await;
     it.send(get("/last")).await.unwrap();
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
 async fn a_response_that_nobody_waits_for_any_more_is_let_go() {
     let (tell, mut arrived) = signal();
-    let peer = Peer::start(async move |mut conn| {
-        conn.handshake(&[]).await;
-        let request = conn.next_request().await;
-        conn.respond_headers(request.stream, 200, &[], false).await;
+    let peer = Peer::serve(&[], async move |conn| {
+        let request = conn.begin().await;
         conn.ping().await;
         tell.now();
         assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
     // Polled once, so that its outcome comes while it lies around.
@@ -263,8 +222,7 @@ async fn a_response_that_nobody_waits_for_any_more_is_let_go() {
     pending(&mut request).await;
     arrived.wait().await;
     drop(request);
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
@@ -308,22 +266,17 @@ async fn many_cancels_at_random_leave_nothing_behind() {
 
 #[tokio::test]
 async fn a_dropped_client_does_not_cancel() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         let request = conn.next_request().await;
         conn.barrier().await;
         conn.respond(request.stream, 200, b"").await;
         conn.expect_go_away().await;
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
     let request = it.client.request(get("/"));
     drop(it.client);
     within("a response", request).await.unwrap();
-    within("the driver's end", it.driver)
-        .await
-        .unwrap()
-        .unwrap();
+    ended(it.driver).await.unwrap();
     peer.finish().await;
 }
 
@@ -336,23 +289,15 @@ async fn a_lost_connection_fails_queued_requests_as_retry_safe_and_others_not() 
         conn.barrier().await;
         conn.abort();
     });
-    let mut it = connect(&peer).await;
-    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let it = agree(&peer).await;
     let first = it.client.request(get("/1"));
     let second = it.client.request(get("/2"));
-    fails(
-        within("an error", first).await,
-        ErrorKind::ConnectionLost,
-        false,
-    );
-    fails(
-        within("an error", second).await,
-        ErrorKind::ConnectionLost,
-        true,
-    );
+    let lost = ErrorKind::ConnectionLost;
+    fails(within("an error", first).await, lost, false);
+    fails(within("an error", second).await, lost, true);
     assert!(it.client.is_closed());
     // And so is what comes later.
-    fails(it.send(get("/3")).await, ErrorKind::ConnectionLost, true);
-    fails(it.close().await, ErrorKind::ConnectionLost, false);
+    fails(it.send(get("/3")).await, lost, true);
+    fails(it.close().await, lost, false);
     peer.finish().await;
 }

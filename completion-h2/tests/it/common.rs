@@ -7,12 +7,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use completion_h2::client::{Builder, Client, Driver, ResponseBody, SettingsAck};
+use completion_h2::client::{Builder, Client, Driver, PoolStats, ResponseBody, SettingsAck};
 use completion_h2::{Error, ErrorKind, Timer};
 use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -103,23 +104,39 @@ pub(crate) struct Fixture {
     pub(crate) ack: SettingsAck,
 }
 
-pub(crate) async fn dial<T: Send + 'static>(peer: &Peer<T>) -> TcpStream {
+pub(crate) async fn dial<T>(peer: &Peer<T>) -> TcpStream {
     let io = within("connecting", TcpStream::connect(peer.addr())).await;
     let io = io.expect("the peer listens");
     io.set_nodelay(true).expect("a TCP option");
     io
 }
 
-pub(crate) async fn connect<T: Send + 'static>(peer: &Peer<T>) -> Fixture {
+pub(crate) async fn connect<T>(peer: &Peer<T>) -> Fixture {
     connect_with(peer, Builder::new()).await
 }
 
-pub(crate) async fn connect_with<T, C>(peer: &Peer<T>, builder: Builder<C>) -> Fixture
+pub(crate) async fn connect_with<T, C: Timer>(peer: &Peer<T>, builder: Builder<C>) -> Fixture {
+    drive(dial(peer).await, builder).await
+}
+
+/// Connects, and waits for the acknowledgment: the peer's SETTINGS are known then.
+pub(crate) async fn agree<T>(peer: &Peer<T>) -> Fixture {
+    agree_with(peer, Builder::new()).await
+}
+
+pub(crate) async fn agree_with<T, C: Timer>(peer: &Peer<T>, builder: Builder<C>) -> Fixture {
+    let mut it = connect_with(peer, builder).await;
+    within("the acknowledgment", &mut it.ack).await.unwrap();
+    it
+}
+
+/// A client on any transport, its driver spawned.
+pub(crate) async fn drive<IO, C>(io: IO, builder: Builder<C>) -> Fixture
 where
-    T: Send + 'static,
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     C: Timer,
 {
-    let (client, mut driver) = undriven(peer, builder).await;
+    let (client, mut driver) = shake(io, builder).await;
     let ack = driver.settings_ack().expect("the first time");
     assert!(driver.settings_ack().is_none());
     Fixture {
@@ -129,15 +146,18 @@ where
     }
 }
 
-pub(crate) async fn undriven<T, C>(
+pub(crate) async fn undriven<T, C: Timer>(
     peer: &Peer<T>,
     builder: Builder<C>,
-) -> (Client<AnyBody>, Driver<TcpStream, AnyBody, C>)
+) -> (Client<AnyBody>, Driver<TcpStream, AnyBody, C>) {
+    shake(dial(peer).await, builder).await
+}
+
+async fn shake<IO, C>(io: IO, builder: Builder<C>) -> (Client<AnyBody>, Driver<IO, AnyBody, C>)
 where
-    T: Send + 'static,
+    IO: AsyncRead + AsyncWrite + Unpin,
     C: Timer,
 {
-    let io = dial(peer).await;
     within("the handshake", builder.handshake(io))
         .await
         .expect("the preface can be written")
@@ -150,28 +170,42 @@ impl Fixture {
 
     /// Waits until every completion is home, which a dropped future's is only when the driver has seen it.
     pub(crate) async fn idle(&self) {
-        idle(&self.client).await;
+        idle(|| self.client.pool_stats()).await;
     }
 
     /// Drops the client and returns the driver's result.
     pub(crate) async fn close(self) -> Result<(), Error> {
         self.idle().await;
         drop(self.client);
-        within("the driver's end", self.driver)
-            .await
-            .expect("the driver does not panic")
+        ended(self.driver).await
+    }
+
+    /// Closes, which goes well, and returns what the peer's script does.
+    pub(crate) async fn finish<T: Send + 'static>(self, peer: Peer<T>) -> T {
+        let closed = self.close().await;
+        // The script's own message is the better one.
+        let output = peer.finish().await;
+        closed.unwrap();
+        output
     }
 }
 
-pub(crate) async fn idle(client: &Client<AnyBody>) {
+/// The driver's result.
+pub(crate) async fn ended(driver: JoinHandle<Result<(), Error>>) -> Result<(), Error> {
+    within("the driver's end", driver)
+        .await
+        .expect("the driver does not panic")
+}
+
+/// Waits until every completion of a pool is home.
+pub(crate) async fn idle(stats: impl Fn() -> PoolStats) {
     let home = async {
-        while client.pool_stats().in_use > 0 {
+        while stats().in_use > 0 {
             tokio::task::yield_now().await;
         }
     };
     within("all completions to come home", home).await;
-    let stats = client.pool_stats();
-    assert_eq!(stats.rented, stats.returned);
+    assert_eq!(stats().rented, stats().returned);
 }
 
 /// Reads a body to its end.
@@ -197,15 +231,16 @@ pub(crate) fn fails<T>(outcome: Result<T, Error>, kind: ErrorKind, retry_safe: b
     error
 }
 
-/// The texts of an error and its sources.
-pub(crate) fn chain(error: &Error) -> String {
+/// Asserts that an error or one of its sources says this.
+#[track_caller]
+pub(crate) fn says(error: &Error, what: &str) {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
         text += &format!(" <- {error}");
         source = error.source();
     }
-    text
+    assert!(text.contains(what), "{text}");
 }
 
 /// By which a peer's script tells the test how far it is, or the test the script: the rendezvous of the two threads.

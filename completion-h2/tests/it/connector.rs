@@ -13,13 +13,13 @@ use tower_service::Service;
 
 use crate::clock::Clock;
 use crate::common::{
-    AnyBody, Outcome, Step, chain, fails, full, get, pending, post, read, settle, signal, steps,
+    AnyBody, Outcome, Step, fails, full, get, pending, post, read, says, settle, signal, steps,
 };
-use crate::support::{Conn, Door, Frame, Peer, code, kind, setting, within};
+use crate::support::{Conn, Door, Frame, Peer, code, kind, lacks, setting, within};
 
 const SHORT: Duration = Duration::from_millis(100);
 
-fn connector<T: Send + 'static>(peer: &Peer<T>, builder: Builder) -> Connector<AnyBody> {
+fn connector<T>(peer: &Peer<T>, builder: Builder) -> Connector<AnyBody> {
     let addr = peer.addr();
     Connector::new(builder, move || TcpStream::connect(addr), tokio::spawn)
 }
@@ -29,28 +29,28 @@ async fn send(connector: &Connector<AnyBody>, path: &str) -> Outcome {
 }
 
 async fn idle(connector: &Connector<AnyBody>) {
-    let home = async {
-        while connector.stats().pool.in_use > 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    within("all completions to come home", home).await;
-    let pool = connector.stats().pool;
-    assert_eq!(pool.rented, pool.returned);
+    crate::common::idle(|| connector.stats().pool).await;
 }
 
-async fn answer(conn: &mut Conn, body: &[u8]) {
+async fn refuse(conn: &mut Conn) {
     let request = conn.next_request().await;
-    conn.respond(request.stream, 200, body).await;
+    conn.send(Frame::rst(request.stream, code::REFUSED_STREAM))
+        .await;
+}
+
+/// Connections established, reconnects and requests sent again.
+fn counts(connector: &Connector<AnyBody>) -> (u64, u64, u64) {
+    let stats = connector.stats();
+    let made = stats.connections_established;
+    (made, stats.reconnects, stats.resent)
 }
 
 #[tokio::test]
 async fn one_connection_is_made_at_the_first_request_and_used_for_all() {
     let peer = Peer::start_many(async |mut door: Door| {
-        let mut conn = door.accept().await;
-        conn.handshake(&[]).await;
+        let mut conn = door.welcome(&[]).await;
         for _ in 0..3 {
-            answer(&mut conn, b"").await;
+            conn.reply(b"").await;
         }
         conn.expect_go_away().await;
         conn.expect_eof().await;
@@ -62,15 +62,8 @@ async fn one_connection_is_made_at_the_first_request_and_used_for_all() {
         send(&connector.clone(), "/").await.unwrap();
     }
     idle(&connector).await;
+    assert_eq!(counts(&connector), (1, 0, 0));
     let stats = connector.stats();
-    assert_eq!(
-        (
-            stats.connections_established,
-            stats.reconnects,
-            stats.resent
-        ),
-        (1, 0, 0)
-    );
     assert!(stats.settings_ack.is_some());
     assert_eq!(stats.pool.rented, 3);
     drop(connector);
@@ -81,14 +74,12 @@ async fn one_connection_is_made_at_the_first_request_and_used_for_all() {
 async fn a_goaway_replaces_the_connection_and_what_was_not_processed_is_sent_again() {
     let (tell, mut sent_again) = signal();
     let peer = Peer::start_many(async move |mut door: Door| {
-        let mut old = door.accept().await;
-        old.handshake(&[]).await;
+        let mut old = door.welcome(&[]).await;
         let first = old.next_request().await;
         let second = old.next_request().await;
         old.send(Frame::go_away(first.stream, code::NO_ERROR, b""))
             .await;
-        let mut new = door.accept().await;
-        new.handshake(&[]).await;
+        let mut new = door.welcome(&[]).await;
         let again = new.next_request().await;
         assert_eq!(again.fields, second.fields);
         tell.now();
@@ -113,15 +104,7 @@ async fn a_goaway_replaces_the_connection_and_what_was_not_processed_is_sent_aga
     let first = within("a response", first).await.unwrap();
     assert_eq!(read(first).await.unwrap(), b"old");
     idle(&connector).await;
-    let stats = connector.stats();
-    assert_eq!(
-        (
-            stats.connections_established,
-            stats.reconnects,
-            stats.resent
-        ),
-        (2, 1, 1)
-    );
+    assert_eq!(counts(&connector), (2, 1, 1));
     drop(connector);
     peer.finish().await;
 }
@@ -155,15 +138,11 @@ impl http_body::Body for Delayed {
 
 #[tokio::test]
 async fn a_refused_request_is_sent_again_on_the_same_connection() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         for _ in 0..3 {
-            let request = conn.next_request().await;
-            conn.send(Frame::rst(request.stream, code::REFUSED_STREAM))
-                .await;
+            refuse(conn).await;
         }
-        answer(&mut conn, b"at last").await;
-        conn.expect_eof().await;
+        conn.reply(b"at last").await;
     });
     let connector = connector(&peer, Builder::new());
     let response = send(&connector, "/").await.unwrap();
@@ -176,15 +155,12 @@ async fn a_refused_request_is_sent_again_on_the_same_connection() {
 
 #[tokio::test]
 async fn what_is_refused_too_often_fails() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         for _ in 0..4 {
-            let request = conn.next_request().await;
-            conn.send(Frame::rst(request.stream, code::REFUSED_STREAM))
-                .await;
+            refuse(conn).await;
         }
         let rest = conn.expect_eof().await;
-        assert!(rest.iter().all(|frame| frame.kind != kind::HEADERS));
+        lacks(&rest, kind::HEADERS);
     });
     let connector = connector(&peer, Builder::new());
     fails(send(&connector, "/").await, ErrorKind::Refused, true);
@@ -196,12 +172,8 @@ async fn what_is_refused_too_often_fails() {
 
 #[tokio::test]
 async fn without_resends_the_first_refusal_counts() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
-        let request = conn.next_request().await;
-        conn.send(Frame::rst(request.stream, code::REFUSED_STREAM))
-            .await;
-        conn.expect_eof().await;
+    let peer = Peer::serve(&[], async |conn| {
+        refuse(conn).await;
     });
     let connector = connector(&peer, Builder::new().resend_limit(0));
     fails(send(&connector, "/").await, ErrorKind::Refused, true);
@@ -214,8 +186,7 @@ async fn without_resends_the_first_refusal_counts() {
 #[tokio::test]
 async fn what_may_have_been_processed_is_never_sent_again() {
     let peer = Peer::start_many(async |mut door: Door| {
-        let mut conn = door.accept().await;
-        conn.handshake(&[]).await;
+        let mut conn = door.welcome(&[]).await;
         let reset = conn.next_request().await;
         conn.send(Frame::rst(reset.stream, code::CANCEL)).await;
         let touched = conn.next_request().await;
@@ -230,11 +201,8 @@ async fn what_may_have_been_processed_is_never_sent_again() {
     let body = steps([Step::Data("x".into()), Step::Hang]);
     let touched = within("an error", connector.request(post("/", body))).await;
     fails(touched, ErrorKind::Refused, true);
-    fails(
-        send(&connector, "/").await,
-        ErrorKind::ConnectionLost,
-        false,
-    );
+    let lost = ErrorKind::ConnectionLost;
+    fails(send(&connector, "/").await, lost, false);
     idle(&connector).await;
     assert_eq!(connector.stats().resent, 0);
     peer.finish().await;
@@ -243,15 +211,13 @@ async fn what_may_have_been_processed_is_never_sent_again() {
 #[tokio::test]
 async fn requests_in_the_queue_of_a_lost_connection_are_sent_again() {
     let peer = Peer::start_many(async |mut door: Door| {
-        let mut old = door.accept().await;
-        old.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)]).await;
-        answer(&mut old, b"").await;
+        let mut old = door.welcome(&[(setting::MAX_CONCURRENT_STREAMS, 1)]).await;
+        old.reply(b"").await;
         let lost = old.next_request().await;
         assert_eq!(lost.path(), "/lost");
         old.barrier().await;
         old.abort();
-        let mut new = door.accept().await;
-        new.handshake(&[]).await;
+        let mut new = door.welcome(&[]).await;
         let queued = new.next_request().await;
         assert_eq!(queued.path(), "/queued");
         let (body, _) = new.body(queued.stream).await;
@@ -263,11 +229,8 @@ async fn requests_in_the_queue_of_a_lost_connection_are_sent_again() {
     send(&connector, "/").await.unwrap();
     let lost = connector.request(get("/lost"));
     let queued = connector.request(post("/queued", full("intact")));
-    fails(
-        within("an error", lost).await,
-        ErrorKind::ConnectionLost,
-        false,
-    );
+    let kind = ErrorKind::ConnectionLost;
+    fails(within("an error", lost).await, kind, false);
     within("a response", queued).await.unwrap();
     idle(&connector).await;
     assert_eq!(connector.stats().resent, 1);
@@ -280,17 +243,15 @@ async fn requests_in_the_queue_of_a_lost_connection_are_sent_again() {
 async fn a_spent_reset_budget_replaces_the_connection() {
     let (tell, mut sent) = signal();
     let peer = Peer::start_many(async move |mut door: Door| {
-        let mut old = door.accept().await;
-        old.handshake(&[]).await;
+        let mut old = door.welcome(&[]).await;
         let kept = old.next_request().await;
         for _ in 0..5 {
             let request = old.next_request().await;
             tell.now();
             assert_eq!(old.expect_rst(request.stream).await, code::CANCEL);
         }
-        let mut new = door.accept().await;
-        new.handshake(&[]).await;
-        answer(&mut new, b"new").await;
+        let mut new = door.welcome(&[]).await;
+        new.reply(b"new").await;
         old.respond(kept.stream, 200, b"kept").await;
         let (_, code) = old.expect_go_away().await;
         assert_eq!(code, code::NO_ERROR);
@@ -314,8 +275,7 @@ async fn a_spent_reset_budget_replaces_the_connection() {
     let response = within("a response", kept).await.unwrap();
     assert_eq!(read(response).await.unwrap(), b"kept");
     idle(&connector).await;
-    let stats = connector.stats();
-    assert_eq!((stats.reconnects, stats.resent), (1, 0));
+    assert_eq!(counts(&connector), (2, 1, 0));
     drop(connector);
     peer.finish().await;
 }
@@ -390,14 +350,13 @@ async fn a_failure_to_connect_reaches_all_who_wait_with_its_cause() {
     for future in waiting {
         let error = fails(within("an error", future).await, ErrorKind::Connect, true);
         assert!(error.is_connect());
-        assert!(chain(&error).contains("no route"), "{}", chain(&error));
+        says(&error, "no route");
     }
     assert_eq!(calls.load(Ordering::SeqCst), 1, "one attempt for all");
     fails(send(&connector, "/").await, ErrorKind::Connect, true);
     assert_eq!(calls.load(Ordering::SeqCst), 2, "another one for the next");
-    let stats = connector.stats();
-    assert_eq!((stats.connections_established, stats.resent), (0, 0));
-    assert_eq!(stats.pool.in_use, 0);
+    assert_eq!(counts(&connector), (0, 0, 0));
+    assert_eq!(connector.stats().pool.in_use, 0);
 }
 
 #[tokio::test]
@@ -411,11 +370,8 @@ async fn requests_time_out_and_are_cancelled_while_connecting() {
     let timed_out = connector.request(request);
     settle().await;
     clock.advance(SHORT);
-    fails(
-        within("an error", timed_out).await,
-        ErrorKind::Timeout,
-        true,
-    );
+    let timed_out = within("an error", timed_out).await;
+    fails(timed_out, ErrorKind::Timeout, true);
     drop(dropped);
     idle(&connector).await;
 }
@@ -439,9 +395,8 @@ async fn the_service_reserves_a_place_and_follows_the_connection() {
     let (tell, mut gone) = signal();
     let peer = Peer::start_many(async move |mut door: Door| {
         for _ in 0..2 {
-            let mut conn = door.accept().await;
-            conn.handshake(&[]).await;
-            answer(&mut conn, b"").await;
+            let mut conn = door.welcome(&[]).await;
+            conn.reply(b"").await;
             conn.send(Frame::go_away(1, code::NO_ERROR, b"")).await;
             conn.expect_eof().await;
             tell.now();
@@ -454,9 +409,8 @@ async fn the_service_reserves_a_place_and_follows_the_connection() {
         // The only place is taken.
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(other.poll_ready(&mut cx).is_pending());
-        within("a response", connector.call(get("/")))
-            .await
-            .unwrap();
+        let response = connector.call(get("/"));
+        within("a response", response).await.unwrap();
         ready(&mut other).await.unwrap();
         drop(other);
         // The GOAWAY follows the response.
@@ -475,8 +429,7 @@ async fn ready(connector: &mut Connector<AnyBody>) -> Result<(), Error> {
 async fn a_resent_request_keeps_its_deadline() {
     let (tell, mut sent) = signal();
     let (go, mut late) = signal();
-    let peer = Peer::start(async move |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async move |conn| {
         let request = conn.next_request().await;
         tell.now();
         late.wait().await;
@@ -485,7 +438,6 @@ async fn a_resent_request_keeps_its_deadline() {
         let again = conn.next_request().await;
         tell.now();
         assert_eq!(conn.expect_rst(again.stream).await, code::CANCEL);
-        conn.expect_eof().await;
     });
     let (clock, addr) = (Clock::new(), peer.addr());
     let connector = Connector::new(

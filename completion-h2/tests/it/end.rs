@@ -8,9 +8,10 @@ use completion_h2::client::Builder;
 use completion_h2::{Error, ErrorKind};
 
 use crate::common::{
-    Step, chain, connect, connect_with, fails, get, pending, post, read, signal, steps, undriven,
+    Fixture, Step, agree, connect, connect_with, drive, ended, fails, get, pending, post, read,
+    says, signal, steps, undriven,
 };
-use crate::support::{Peer, code, kind, setting, within};
+use crate::support::{Peer, code, kind, lacks, setting, within};
 
 #[tokio::test]
 async fn a_driver_dropped_before_its_first_poll_fails_everything() {
@@ -29,11 +30,8 @@ async fn a_driver_dropped_before_its_first_poll_fails_everything() {
     assert!(error.to_string().contains("dropped"), "{error}");
     fails(within("an error", ack).await, gone, false);
     fails(within("an error", change).await, gone, false);
-    fails(
-        within("an error", client.request(get("/"))).await,
-        gone,
-        true,
-    );
+    let late = client.request(get("/"));
+    fails(within("an error", late).await, gone, true);
     assert!(client.is_closed());
     assert_eq!(client.pool_stats().in_use, 0);
     peer.finish().await;
@@ -42,17 +40,12 @@ async fn a_driver_dropped_before_its_first_poll_fails_everything() {
 #[tokio::test]
 async fn a_dropped_driver_fails_what_is_queued_under_way_and_read() {
     let (tell, mut sent_both) = signal();
-    let peer = Peer::start(async move |mut conn| {
-        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 2)])
-            .await;
-        let request = conn.next_request().await;
-        conn.respond_headers(request.stream, 200, &[], false).await;
+    let peer = Peer::serve(&[(setting::MAX_CONCURRENT_STREAMS, 2)], async move |conn| {
+        conn.begin().await;
         conn.next_request().await;
         tell.now();
-        conn.expect_eof().await;
     });
-    let mut it = connect(&peer).await;
-    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let it = agree(&peer).await;
     let response = it.send(get("/body")).await.unwrap();
     let reading = tokio::spawn(read(response));
     let mut sent = it.client.request(get("/sent"));
@@ -71,32 +64,23 @@ async fn a_dropped_driver_fails_what_is_queued_under_way_and_read() {
 
 #[tokio::test]
 async fn a_driver_that_panics_in_a_body_fails_everything() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 3)])
-            .await;
-        let request = conn.next_request().await;
-        conn.respond_headers(request.stream, 200, &[], false).await;
-        conn.expect_eof().await;
+    let peer = Peer::serve(&[(setting::MAX_CONCURRENT_STREAMS, 3)], async |conn| {
+        conn.begin().await;
     });
-    let mut it = connect(&peer).await;
-    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let it = agree(&peer).await;
     let response = it.send(get("/body")).await.unwrap();
     let unread = it.client.request(get("/sent"));
     let panics = it.client.request(post("/panics", steps([Step::Panic])));
     let queued = it.client.request(get("/queued"));
     let gone = ErrorKind::Abandoned;
     let error = fails(within("an error", panics).await, gone, false);
-    assert!(error.to_string().contains("panicked"), "{}", chain(&error));
+    says(&error, "panicked");
     fails(within("an error", unread).await, gone, false);
     fails(within("an error", queued).await, gone, true);
     fails(read(response).await, gone, false);
     assert_eq!(it.client.pool_stats().in_use, 0);
-    assert!(
-        within("the driver's end", it.driver)
-            .await
-            .unwrap_err()
-            .is_panic()
-    );
+    let panicked = within("the driver's end", it.driver).await;
+    assert!(panicked.unwrap_err().is_panic());
     peer.finish().await;
 }
 
@@ -142,11 +126,8 @@ async fn a_driver_that_panics_under_h2s_lock_fails_everything() {
         request.body(Body(!armed)).unwrap()
     };
 
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
-        let request = conn.next_request().await;
-        conn.respond_headers(request.stream, 200, &[], false).await;
-        conn.expect_eof().await;
+    let peer = Peer::serve(&[], async |conn| {
+        conn.begin().await;
     });
     let io = crate::common::dial(&peer).await;
     let (client, driver) = Builder::new().handshake(io).await.unwrap();
@@ -180,15 +161,13 @@ async fn a_driver_that_panics_under_h2s_lock_fails_everything() {
 
 #[tokio::test]
 async fn without_clients_the_connection_is_closed_after_what_is_under_way() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         let first = conn.next_request().await;
         let rest = conn.barrier().await;
-        assert!(rest.iter().all(|frame| frame.kind != kind::GOAWAY));
+        lacks(&rest, kind::GOAWAY);
         conn.respond(first.stream, 200, b"").await;
         let (_, code) = conn.expect_go_away().await;
         assert_eq!(code, code::NO_ERROR);
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
     let request = it.client.request(get("/"));
@@ -196,25 +175,18 @@ async fn without_clients_the_connection_is_closed_after_what_is_under_way() {
     drop(it.client);
     drop(clone);
     within("a response", request).await.unwrap();
-    within("the driver's end", it.driver)
-        .await
-        .unwrap()
-        .unwrap();
+    ended(it.driver).await.unwrap();
     peer.finish().await;
 }
 
 /// What was submitted before the last handle went is still served, also what waits for a place in the queue.
 #[tokio::test]
 async fn requests_outlive_the_clients_that_made_them() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
-            .await;
+    let peer = Peer::serve(&[(setting::MAX_CONCURRENT_STREAMS, 1)], async |conn| {
         for _ in 0..4 {
-            let request = conn.next_request().await;
-            conn.respond(request.stream, 200, b"").await;
+            conn.reply(b"").await;
         }
         conn.expect_go_away().await;
-        conn.expect_eof().await;
     });
     let it = connect_with(&peer, Builder::new().queue_capacity(1)).await;
     let futures: Vec<_> = (0..4).map(|_| it.client.request(get("/"))).collect();
@@ -222,19 +194,13 @@ async fn requests_outlive_the_clients_that_made_them() {
     for future in futures {
         within("a response", future).await.unwrap();
     }
-    within("the driver's end", it.driver)
-        .await
-        .unwrap()
-        .unwrap();
+    ended(it.driver).await.unwrap();
     peer.finish().await;
 }
 
 #[tokio::test]
 async fn a_finished_driver_keeps_its_result() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
-        conn.expect_eof().await;
-    });
+    let peer = Peer::serve(&[], async |_| {});
     let (client, mut driver) = undriven(&peer, Builder::new()).await;
     let ack = driver.settings_ack();
     let first = async {
@@ -311,13 +277,10 @@ async fn a_waiter_may_be_polled_and_submit_inside_its_wake() {
         }
     }
 
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         for _ in 0..3 {
-            let request = conn.next_request().await;
-            conn.respond(request.stream, 200, b"x").await;
+            conn.reply(b"x").await;
         }
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
     let client = it.client.clone();
@@ -335,8 +298,7 @@ async fn a_waiter_may_be_polled_and_submit_inside_its_wake() {
     });
     Waker::from(inside).wake();
     within("the end", ended.recv()).await.unwrap().unwrap();
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
@@ -347,12 +309,10 @@ async fn a_waker_that_panics_takes_the_driver_down_and_nothing_hangs() {
             panic!("the waker was told to panic");
         }
     }
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         let first = conn.next_request().await;
         conn.next_request().await;
         conn.respond(first.stream, 200, b"").await;
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
     let mut bomb = it.client.request(get("/bomb"));
@@ -363,12 +323,8 @@ async fn a_waker_that_panics_takes_the_driver_down_and_nothing_hangs() {
     fails(within("an error", other).await, ErrorKind::Abandoned, false);
     // Its response had been handed over before the wake.
     within("a response", bomb).await.unwrap();
-    assert!(
-        within("the driver's end", it.driver)
-            .await
-            .unwrap_err()
-            .is_panic()
-    );
+    let panicked = within("the driver's end", it.driver).await;
+    assert!(panicked.unwrap_err().is_panic());
     assert_eq!(it.client.pool_stats().in_use, 0);
     peer.finish().await;
 }
@@ -416,17 +372,16 @@ async fn what_the_peer_said_last_is_heard_although_writing_fails() {
         }
     }
 
-    for says in [Some(true), Some(false), None] {
+    for said in [Some(true), Some(false), None] {
         let (tell, mut sent) = signal();
         let (go, mut unwritable) = signal();
-        let peer = Peer::start(async move |mut conn| {
-            conn.handshake(&[]).await;
+        let peer = Peer::serve(&[], async move |conn| {
             conn.next_request().await;
             conn.next_request().await;
             conn.next_request().await;
             tell.now();
             // The third is on its way only to the transport; the first is answered, the second not, the third not processed.
-            if let Some(ends) = says {
+            if let Some(ends) = said {
                 unwritable.wait().await;
                 conn.respond(1, 200, b"answered").await;
                 conn.send(crate::support::Frame::go_away(3, code::NO_ERROR, b""))
@@ -435,15 +390,13 @@ async fn what_the_peer_said_last_is_heard_although_writing_fails() {
                     conn.shutdown().await;
                 }
             }
-            conn.expect_eof().await;
         });
         let broken = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let io = Unwritable {
             io: crate::common::dial(&peer).await,
             broken: Arc::clone(&broken),
         };
-        let (client, driver) = Builder::new().handshake(io).await.unwrap();
-        let driver = tokio::spawn(driver);
+        let Fixture { client, driver, .. } = drive(io, Builder::new()).await;
         let mut answered = client.request(get("/1"));
         let mut lost = client.request(get("/2"));
         let mut unprocessed = client.request(get("/3"));
@@ -462,7 +415,7 @@ async fn what_the_peer_said_last_is_heard_although_writing_fails() {
         within("the failure to be noticed", noticed).await;
         let unsent = client.request(get("/5"));
         go.now();
-        let kind = match says {
+        let kind = match said {
             Some(_) => {
                 let response = within("a response", answered).await.unwrap();
                 assert_eq!(read(response).await.unwrap(), b"answered");
@@ -475,11 +428,11 @@ async fn what_the_peer_said_last_is_heard_although_writing_fails() {
         };
         fails(within("an error", unsent).await, kind, true);
         fails(within("an error", lost).await, kind, false);
-        fails(within("an error", unprocessed).await, kind, says.is_some());
-        fails(within("an error", never).await, kind, says.is_some());
+        fails(within("an error", unprocessed).await, kind, said.is_some());
+        fails(within("an error", never).await, kind, said.is_some());
         assert_eq!(client.pool_stats().in_use, 0);
-        let error = fails(within("the end", driver).await.unwrap(), kind, false);
-        assert!(chain(&error).contains("broken pipe"), "{}", chain(&error));
+        let error = fails(ended(driver).await, kind, false);
+        says(&error, "broken pipe");
         peer.finish().await;
     }
 }

@@ -14,7 +14,7 @@ use completion_h2::{ErrorKind, Timer};
 use futures_lite::future::{block_on, zip};
 use http_body_util::{BodyExt, Empty};
 
-use crate::common::fails;
+use crate::common::{Outcome, fails};
 
 /// A timer with a thread per sleep and reset.
 #[derive(Clone)]
@@ -89,6 +89,11 @@ fn get(path: &str) -> http::Request<Body> {
     http::Request::get(uri).body(Empty::new()).unwrap()
 }
 
+async fn read(outcome: Outcome) -> Bytes {
+    let body = outcome.unwrap().into_body();
+    body.collect().await.unwrap().to_bytes()
+}
+
 /// A server that answers all but `/silent`.
 async fn serve(io: tokio::io::DuplexStream) {
     let mut connection = h2::server::handshake(io).await.unwrap();
@@ -121,26 +126,8 @@ fn requests_timeouts_and_the_end_work_without_tokios_executor() {
             let (a, b) = (format!("/{n}/a"), format!("/{n}/b"));
             let both = zip(client.request(get(&a)), client.request(get(&b)));
             let (response_a, response_b) = both.await;
-            assert_eq!(
-                response_a
-                    .unwrap()
-                    .into_body()
-                    .collect()
-                    .await
-                    .unwrap()
-                    .to_bytes(),
-                a
-            );
-            assert_eq!(
-                response_b
-                    .unwrap()
-                    .into_body()
-                    .collect()
-                    .await
-                    .unwrap()
-                    .to_bytes(),
-                b
-            );
+            assert_eq!(read(response_a).await, a);
+            assert_eq!(read(response_b).await, b);
         }
         let mut silent = get("/silent");
         let timeout = RequestTimeout(Duration::from_millis(50));
@@ -161,9 +148,7 @@ fn a_driver_can_be_awaited_beside_its_requests() {
     let (client, driver) = block_on(builder.handshake(io)).unwrap();
     let requests = async move {
         for _ in 0..10 {
-            let response = client.request(get("/x")).await.unwrap();
-            let body = response.into_body().collect().await.unwrap();
-            assert_eq!(body.to_bytes(), "/x");
+            assert_eq!(read(client.request(get("/x")).await).await, "/x");
         }
         drop(client);
     };

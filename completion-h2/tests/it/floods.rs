@@ -9,7 +9,7 @@ use completion_h2::client::Builder;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::alloc::{begin_peak, peak};
-use crate::common::{AnyBody, get, idle, pending, settle};
+use crate::common::{Fixture, drive, ended, get, idle, pending, settle};
 use crate::support::{Frame, code, kind, within};
 
 /// Frames of a flood.
@@ -53,8 +53,7 @@ async fn flood(first: &[Frame], again: &Frame, fate: Fate) -> usize {
     let (io, peer) = tokio::io::duplex(BUFFER);
     let (read, mut write) = tokio::io::split(peer);
     let swallow = tokio::spawn(swallow(read));
-    let (client, driver) = Builder::new().handshake::<_, AnyBody>(io).await.unwrap();
-    let driver = tokio::spawn(driver);
+    let Fixture { client, driver, .. } = drive(io, Builder::new()).await;
     let mut first_request = client.request(get("/flooded"));
     pending(&mut first_request).await;
     write.write_all(&opening()).await.unwrap();
@@ -90,7 +89,7 @@ async fn flood(first: &[Frame], again: &Frame, fate: Fate) -> usize {
         }
     }
     drop(first_request);
-    idle(&client).await;
+    idle(|| client.pool_stats()).await;
     swallow.abort();
     peak
 }
@@ -144,8 +143,7 @@ async fn a_flood_that_would_be_kept_ends_the_connection() {
 async fn a_flood_that_wants_answers_stops_with_them() {
     for again in [Frame::ping(*b"flooding", false), Frame::settings(&[])] {
         let (io, mut peer) = tokio::io::duplex(BUFFER);
-        let (client, driver) = Builder::new().handshake::<_, AnyBody>(io).await.unwrap();
-        let driver = tokio::spawn(driver);
+        let Fixture { client, driver, .. } = drive(io, Builder::new()).await;
         peer.write_all(&opening()).await.unwrap();
         settle().await;
         begin_peak();
@@ -163,6 +161,6 @@ async fn a_flood_that_wants_answers_stops_with_them() {
         }
         assert!(peak() < MOST, "{again:?}: {} bytes", peak());
         drop((client, peer));
-        let _ = within("the driver's end", driver).await.unwrap();
+        let _ = ended(driver).await;
     }
 }

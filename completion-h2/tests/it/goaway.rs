@@ -2,59 +2,46 @@
 
 use completion_h2::{ErrorKind, Reason};
 
-use crate::common::{Step, chain, connect, fails, get, post, steps};
-use crate::support::{Frame, Peer, code, kind, setting, within};
+use crate::common::{Step, agree, connect, ended, fails, get, post, says, steps};
+use crate::support::{Frame, Peer, code, kind, lacks, setting, within};
 
 const MAX_ID: u32 = 0x7fff_ffff;
 
 #[tokio::test]
 async fn streams_above_the_last_id_are_retry_safe_and_others_go_on() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         let first = conn.next_request().await;
         let second = conn.next_request().await;
         assert_eq!((first.stream, second.stream), (1, 3));
         conn.send(Frame::go_away(1, code::NO_ERROR, b"")).await;
         conn.barrier().await;
         conn.respond(1, 200, b"").await;
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
     let first = it.client.request(get("/1"));
     let second = it.client.request(get("/2"));
     let error = fails(within("an error", second).await, ErrorKind::GoAway, true);
-    assert!(
-        chain(&error).contains("last-stream-id 1"),
-        "{}",
-        chain(&error)
-    );
+    says(&error, "last-stream-id 1");
     assert!(it.client.is_unusable());
     within("a response", first).await.unwrap();
     // All that was under way is finished, so the connection ends well.
-    within("the driver's end", it.driver)
-        .await
-        .unwrap()
-        .unwrap();
-    let error = within("an error", it.client.request(get("/3"))).await;
-    fails(error, ErrorKind::GoAway, true);
+    ended(it.driver).await.unwrap();
+    let late = it.client.request(get("/3"));
+    fails(within("an error", late).await, ErrorKind::GoAway, true);
     assert_eq!(it.client.pool_stats().in_use, 0);
     peer.finish().await;
 }
 
 #[tokio::test]
 async fn queued_requests_fail_at_once_and_are_retry_safe() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
-            .await;
+    let peer = Peer::serve(&[(setting::MAX_CONCURRENT_STREAMS, 1)], async |conn| {
         let first = conn.next_request().await;
         conn.send(Frame::go_away(MAX_ID, code::NO_ERROR, b"")).await;
         let rest = conn.barrier().await;
-        assert!(rest.iter().all(|frame| frame.kind != kind::HEADERS));
+        lacks(&rest, kind::HEADERS);
         conn.respond(first.stream, 200, b"").await;
-        conn.expect_eof().await;
     });
-    let mut it = connect(&peer).await;
-    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let it = agree(&peer).await;
     let mut first = it.client.request(get("/1"));
     let second = it.client.request(get("/2"));
     fails(within("an error", second).await, ErrorKind::GoAway, true);
@@ -66,34 +53,24 @@ async fn queued_requests_fail_at_once_and_are_retry_safe() {
     fails(within("an error", ready).await, ErrorKind::GoAway, true);
     drop(client);
     within("a response", first).await.unwrap();
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 /// anthropics/connect-rust#285, hyper#3673.
 #[tokio::test]
 async fn a_graceful_goaway_followed_by_the_end_is_a_goaway() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         conn.next_request().await;
         conn.send(Frame::go_away(MAX_ID, code::NO_ERROR, b"bye"))
             .await;
         conn.shutdown().await;
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
     // It may have been processed, so it is not retry-safe.
     let error = fails(it.send(get("/")).await, ErrorKind::GoAway, false);
-    assert!(
-        chain(&error).contains("GOAWAY with code NO_ERROR"),
-        "{}",
-        chain(&error)
-    );
+    says(&error, "GOAWAY with code NO_ERROR");
     assert_eq!(error.reason(), Some(Reason::NO_ERROR));
-    within("the driver's end", it.driver)
-        .await
-        .unwrap()
-        .unwrap();
+    ended(it.driver).await.unwrap();
     peer.finish().await;
 }
 
@@ -114,8 +91,7 @@ async fn a_goaway_followed_by_a_reset_connection_is_a_goaway() {
 
 #[tokio::test]
 async fn two_goaways_lower_the_last_id() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         conn.next_request().await;
         conn.next_request().await;
         conn.send(Frame::go_away(MAX_ID, code::NO_ERROR, b"")).await;
@@ -123,7 +99,6 @@ async fn two_goaways_lower_the_last_id() {
         conn.send(Frame::go_away(1, code::NO_ERROR, b"")).await;
         conn.barrier().await;
         conn.respond(1, 200, b"").await;
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
     let first = it.client.request(get("/1"));
@@ -136,33 +111,26 @@ async fn two_goaways_lower_the_last_id() {
 /// A server that is in no hurry says twice that it will go, and the second time no more than the first.
 #[tokio::test]
 async fn the_same_graceful_goaway_twice_is_one() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         conn.next_request().await;
         for _ in 0..2 {
             conn.send(Frame::go_away(MAX_ID, code::NO_ERROR, b"")).await;
             conn.barrier().await;
         }
         conn.respond(1, 200, b"").await;
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
-    within("a response", it.client.request(get("/")))
-        .await
-        .unwrap();
+    it.send(get("/")).await.unwrap();
     fails(it.send(get("/late")).await, ErrorKind::GoAway, true);
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
 async fn a_goaway_with_an_error_has_its_reason() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         conn.next_request().await;
         let calm = Reason::ENHANCE_YOUR_CALM.into();
         conn.send(Frame::go_away(0, calm, b"too much")).await;
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
     let error = fails(it.send(get("/")).await, ErrorKind::GoAway, true);
@@ -174,12 +142,10 @@ async fn a_goaway_with_an_error_has_its_reason() {
 
 #[tokio::test]
 async fn a_goaway_that_raises_the_last_id_is_the_peers_fault() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         conn.next_request().await;
         conn.send(Frame::go_away(1, code::NO_ERROR, b"")).await;
         conn.send(Frame::go_away(3, code::NO_ERROR, b"")).await;
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
     fails(it.send(get("/")).await, ErrorKind::Protocol, false);
@@ -188,16 +154,13 @@ async fn a_goaway_that_raises_the_last_id_is_the_peers_fault() {
 
 #[tokio::test]
 async fn an_upload_above_the_last_id_fails_and_stops() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         conn.next_request().await;
         conn.wait("DATA", |frame| frame.kind == kind::DATA).await;
         conn.send(Frame::go_away(0, code::NO_ERROR, b"")).await;
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
     let body = steps([Step::Data("x".into()), Step::Hang]);
     fails(it.send(post("/", body)).await, ErrorKind::GoAway, true);
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }

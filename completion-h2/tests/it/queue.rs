@@ -6,7 +6,7 @@ use completion_h2::ErrorKind;
 use completion_h2::client::{Builder, Client};
 use tower_service::Service;
 
-use crate::common::{AnyBody, connect_with, fails, get, pending, settle, signal};
+use crate::common::{AnyBody, agree_with, connect_with, fails, get, pending, settle, signal};
 use crate::support::{Peer, setting, within};
 
 async fn ready(client: &mut Client<AnyBody>) {
@@ -22,12 +22,8 @@ fn is_ready(client: &mut Client<AnyBody>) -> bool {
 /// h2#848: idle clones that are ready must not hold streams; and clones must not defeat readiness.
 #[tokio::test]
 async fn readiness_is_a_place_in_the_queue_and_no_stream() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
-            .await;
-        let first = conn.next_request().await;
-        conn.respond(first.stream, 200, b"").await;
-        conn.expect_eof().await;
+    let peer = Peer::serve(&[(setting::MAX_CONCURRENT_STREAMS, 1)], async |conn| {
+        conn.reply(b"").await;
     });
     let it = connect_with(&peer, Builder::new().queue_capacity(3)).await;
     let (mut a, mut b, mut c) = (it.client.clone(), it.client.clone(), it.client.clone());
@@ -45,20 +41,15 @@ async fn readiness_is_a_place_in_the_queue_and_no_stream() {
     drop(a);
     ready(&mut e).await;
     drop((b, c, d, e));
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
 async fn requests_beyond_the_queue_wait_and_are_served() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 2)])
-            .await;
+    let peer = Peer::serve(&[(setting::MAX_CONCURRENT_STREAMS, 2)], async |conn| {
         for _ in 0..50 {
-            let request = conn.next_request().await;
-            conn.respond(request.stream, 200, b"").await;
+            conn.reply(b"").await;
         }
-        conn.expect_eof().await;
     });
     let it = connect_with(&peer, Builder::new().queue_capacity(2)).await;
     let mut tasks = Vec::new();
@@ -69,16 +60,13 @@ async fn requests_beyond_the_queue_wait_and_are_served() {
         within("a response", task).await.unwrap().unwrap();
     }
     assert_eq!(it.client.pool_stats().rented, 50);
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
 async fn who_leaves_while_waiting_for_a_place_lets_others_in() {
     let (tell, mut sent) = signal();
-    let peer = Peer::start(async move |mut conn| {
-        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
-            .await;
+    let peer = Peer::serve(&[(setting::MAX_CONCURRENT_STREAMS, 1)], async move |conn| {
         for path in ["/1", "/2", "/4"] {
             let request = conn.next_request().await;
             assert_eq!(request.path(), path);
@@ -86,10 +74,8 @@ async fn who_leaves_while_waiting_for_a_place_lets_others_in() {
             conn.barrier().await;
             conn.respond(request.stream, 200, b"").await;
         }
-        conn.expect_eof().await;
     });
-    let mut it = connect_with(&peer, Builder::new().queue_capacity(1)).await;
-    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let it = agree_with(&peer, Builder::new().queue_capacity(1)).await;
     let first = it.client.request(get("/1"));
     sent.wait().await;
     let second = it.client.request(get("/2"));
@@ -101,19 +87,15 @@ async fn who_leaves_while_waiting_for_a_place_lets_others_in() {
     within("a response", first).await.unwrap();
     within("a response", second).await.unwrap();
     within("a response", fourth).await.unwrap();
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
 async fn a_pool_of_none_serves_all_the_same() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         for _ in 0..10 {
-            let request = conn.next_request().await;
-            conn.respond(request.stream, 200, b"").await;
+            conn.reply(b"").await;
         }
-        conn.expect_eof().await;
     });
     let it = connect_with(&peer, Builder::new().pool_capacity(0)).await;
     for _ in 0..10 {
@@ -121,19 +103,14 @@ async fn a_pool_of_none_serves_all_the_same() {
     }
     let stats = it.client.pool_stats();
     assert_eq!((stats.capacity, stats.rented, stats.overflowed), (0, 0, 10));
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 /// Nothing is queued, so nothing that is drained gives a place back: the end itself must wake who waits.
 #[tokio::test]
 async fn the_drivers_end_wakes_who_waits_for_a_place() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
-        conn.expect_eof().await;
-    });
-    let mut it = connect_with(&peer, Builder::new().queue_capacity(1)).await;
-    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let peer = Peer::serve(&[], async |_| {});
+    let it = agree_with(&peer, Builder::new().queue_capacity(1)).await;
     let mut reserved = it.client.clone();
     ready(&mut reserved).await;
     let mut waits = it.client.clone();

@@ -8,10 +8,10 @@ use tokio::io::AsyncWriteExt;
 
 use crate::clock::Clock;
 use crate::common::{
-    AnyBody, Step, connect, connect_with, fails, get, pending, post, read, settle, signal, steps,
-    undriven,
+    Step, agree, connect, connect_with, drive, ended, fails, get, pending, post, read, settle,
+    signal, steps, undriven,
 };
-use crate::support::{Frame, Peer, kind, setting, within};
+use crate::support::{Frame, Peer, kind, lacks, setting, within};
 
 const SHORT: Duration = Duration::from_millis(150);
 const MOMENT: Duration = Duration::from_millis(1);
@@ -32,17 +32,13 @@ async fn the_acknowledgment_of_the_handshake_arrives_through_its_completion() {
         conn.expect_eof().await;
     });
     let clock = Clock::new();
-    let it = connect_with(&peer, clock.builder()).await;
+    let mut it = connect_with(&peer, clock.builder()).await;
     written.wait().await;
     clock.advance(SHORT);
     go.now();
-    assert_eq!(within("the acknowledgment", it.ack).await.unwrap(), SHORT);
-    drop(it.client);
-    within("the driver's end", it.driver)
-        .await
-        .unwrap()
-        .unwrap();
-    peer.finish().await;
+    let ack = within("the acknowledgment", &mut it.ack).await;
+    assert_eq!(ack.unwrap(), SHORT);
+    it.finish(peer).await;
 }
 
 /// http4s#6553; grpc/grpc#27847: a server that acknowledges only with its response.
@@ -50,21 +46,15 @@ async fn the_acknowledgment_of_the_handshake_arrives_through_its_completion() {
 async fn requests_do_not_wait_for_the_acknowledgment() {
     let peer = Peer::start(async |mut conn| {
         conn.handshake_without_ack(&[]).await;
-        let request = conn.next_request().await;
-        conn.respond(request.stream, 200, b"first").await;
+        conn.reply(b"first").await;
         conn.send(Frame::settings_ack()).await;
         conn.expect_eof().await;
     });
-    let it = connect(&peer).await;
+    let mut it = connect(&peer).await;
     let response = it.send(get("/")).await.unwrap();
     assert_eq!(read(response).await.unwrap(), b"first");
-    within("the acknowledgment", it.ack).await.unwrap();
-    drop(it.client);
-    within("the driver's end", it.driver)
-        .await
-        .unwrap()
-        .unwrap();
-    peer.finish().await;
+    within("the acknowledgment", &mut it.ack).await.unwrap();
+    it.finish(peer).await;
 }
 
 #[tokio::test]
@@ -73,8 +63,7 @@ async fn without_acknowledgment_everything_fails_and_the_peer_is_told() {
     let peer = Peer::start(async move |mut conn| {
         conn.handshake_without_ack(&[(setting::MAX_CONCURRENT_STREAMS, 2)])
             .await;
-        let request = conn.next_request().await;
-        conn.respond_headers(request.stream, 200, &[], false).await;
+        conn.begin().await;
         conn.next_request().await;
         tell.now();
         let (last, code) = conn.expect_go_away().await;
@@ -99,24 +88,16 @@ async fn without_acknowledgment_everything_fails_and_the_peer_is_told() {
     fails(read(body).await, kind, false);
     fails(within("an error", it.ack).await, kind, false);
     fails(within("an error", change).await, kind, false);
-    fails(
-        within("an error", it.client.request(get("/late"))).await,
-        kind,
-        true,
-    );
+    let late = it.client.request(get("/late"));
+    fails(within("an error", late).await, kind, true);
     assert_eq!(it.client.pool_stats().in_use, 0);
-    fails(
-        within("the driver's end", it.driver).await.unwrap(),
-        kind,
-        false,
-    );
+    fails(ended(it.driver).await, kind, false);
     peer.finish().await;
 }
 
 #[tokio::test]
 async fn a_change_is_sent_acknowledged_and_obeyed() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         let settings = conn.expect_settings().await;
         assert_eq!(settings.payload.len(), 6);
         assert_eq!(
@@ -124,8 +105,7 @@ async fn a_change_is_sent_acknowledged_and_obeyed() {
             &setting::INITIAL_WINDOW_SIZE.to_be_bytes()
         );
         assert_eq!(settings.number(2), 200_000);
-        let request = conn.next_request().await;
-        conn.respond_headers(request.stream, 200, &[], false).await;
+        let request = conn.begin().await;
         // More than the window at the beginning; the connection's window is given back as it is read.
         for _ in 0..5 {
             conn.send(Frame::data(request.stream, vec![0; 13_000], false))
@@ -142,19 +122,13 @@ async fn a_change_is_sent_acknowledged_and_obeyed() {
         }
         conn.send(Frame::data(request.stream, vec![0; 13_000], true))
             .await;
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
-    within(
-        "the acknowledgment",
-        it.client.set_initial_window_size(200_000),
-    )
-    .await
-    .unwrap();
+    let change = it.client.set_initial_window_size(200_000);
+    within("the acknowledgment", change).await.unwrap();
     let response = it.send(get("/")).await.unwrap();
     assert_eq!(read(response).await.unwrap().len(), 6 * 13_000);
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
@@ -179,15 +153,13 @@ async fn only_one_settings_is_outstanding_and_dropped_changes_are_not_made() {
     drop(second);
     within("the first", first).await.unwrap();
     within("the third", third).await.unwrap();
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
 async fn a_change_that_is_not_acknowledged_ends_the_connection() {
     let (tell, mut there) = signal();
-    let peer = Peer::start(async move |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async move |conn| {
         conn.barrier().await;
         conn.answer(false);
         tell.now();
@@ -195,7 +167,6 @@ async fn a_change_that_is_not_acknowledged_ends_the_connection() {
         tell.now();
         let (_, code) = conn.expect_go_away().await;
         assert_eq!(code, Reason::SETTINGS_TIMEOUT.into());
-        conn.expect_eof().await;
     });
     let clock = Clock::new();
     let it = connect_with(&peer, clock.builder().settings_timeout(SHORT)).await;
@@ -211,37 +182,28 @@ async fn a_change_that_is_not_acknowledged_ends_the_connection() {
     clock.advance(MOMENT);
     let kind = ErrorKind::SettingsTimeout;
     fails(within("an error", change).await, kind, false);
-    fails(
-        within("the driver's end", it.driver).await.unwrap(),
-        kind,
-        false,
-    );
+    fails(ended(it.driver).await, kind, false);
     peer.finish().await;
 }
 
 #[tokio::test]
 async fn a_window_beyond_the_limit_is_refused() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         let rest = conn.expect_eof().await;
-        assert!(rest.iter().all(|frame| frame.kind != kind::SETTINGS));
+        lacks(&rest, kind::SETTINGS);
     });
-    let mut it = connect(&peer).await;
-    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let it = agree(&peer).await;
     let change = it.client.set_initial_window_size(1 << 31);
     fails(change.await, ErrorKind::InvalidRequest, false);
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
 async fn an_acknowledgment_too_many_is_the_peers_fault() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         conn.next_request().await;
         conn.send(Frame::settings_ack()).await;
         conn.expect_go_away().await;
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
     fails(it.send(get("/")).await, ErrorKind::Protocol, false);
@@ -269,8 +231,7 @@ async fn the_connections_end_fails_who_waits_for_an_acknowledgment() {
 /// The window that the peer takes back, below zero, stops an upload and no more.
 #[tokio::test]
 async fn a_window_that_shrinks_during_an_upload_is_waited_out() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         let request = conn.next_request().await;
         conn.wait("DATA", |frame| frame.kind == kind::DATA).await;
         conn.send(Frame::settings(&[(setting::INITIAL_WINDOW_SIZE, 0)]))
@@ -281,14 +242,12 @@ async fn a_window_that_shrinks_during_an_upload_is_waited_out() {
         conn.send(Frame::window_update(0, 200_000)).await;
         conn.wait("the end", Frame::ends_stream).await;
         conn.respond(request.stream, 200, b"").await;
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
     let parts = (0..100).map(|_| Step::Data(vec![0; 1000].into()));
     let body = steps(parts.flat_map(|part| [Step::Yield, part]));
     it.send(post("/", body)).await.unwrap();
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 /// The acknowledgment and the end of its time, both of which the driver sees in one poll.
@@ -297,9 +256,7 @@ async fn an_acknowledgment_that_is_there_wins_over_the_time_limit() {
     let clock = Clock::new();
     let (io, mut peer) = tokio::io::duplex(10_000);
     let builder = clock.builder().settings_timeout(SHORT);
-    let (client, mut driver) = builder.handshake::<_, AnyBody>(io).await.unwrap();
-    let ack = driver.settings_ack().unwrap();
-    let driver = tokio::spawn(driver);
+    let it = drive(io, builder).await;
     settle().await;
     let bytes = [
         Frame::settings(&[]).encode(),
@@ -309,20 +266,17 @@ async fn an_acknowledgment_that_is_there_wins_over_the_time_limit() {
     // Nothing else runs between these two.
     peer.write_all(&bytes).await.unwrap();
     clock.advance(SHORT);
-    assert_eq!(within("the acknowledgment", ack).await.unwrap(), SHORT);
-    drop((client, peer));
-    let _ = within("the driver's end", driver).await.unwrap();
+    assert_eq!(within("the acknowledgment", it.ack).await.unwrap(), SHORT);
+    drop((it.client, peer));
+    let _ = ended(it.driver).await;
 }
 
 /// vert.x#2609: who waits is known before SETTINGS is written, so it does not matter how early the acknowledgment comes,
 /// nor how late its future is asked for.
 #[tokio::test]
 async fn an_acknowledgment_may_come_before_its_future_is_asked_for() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
-        let request = conn.next_request().await;
-        conn.respond(request.stream, 200, b"").await;
-        conn.expect_eof().await;
+    let peer = Peer::serve(&[], async |conn| {
+        conn.reply(b"").await;
     });
     let (client, mut driver) = undriven(&peer, Builder::new()).await;
     // The peer acknowledges before it answers.
@@ -354,6 +308,5 @@ async fn an_acknowledgment_may_come_byte_by_byte() {
     pending(&mut it.ack).await;
     within("a response", request).await.unwrap();
     within("the acknowledgment", &mut it.ack).await.unwrap();
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }

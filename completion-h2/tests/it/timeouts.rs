@@ -8,9 +8,10 @@ use tokio::io::AsyncWriteExt;
 
 use crate::clock::Clock;
 use crate::common::{
-    AnyBody, Step, connect_with, fails, get, idle, pending, post, read, settle, signal, steps,
+    AnyBody, Fixture, Step, agree_with, connect_with, drive, ended, fails, get, idle, pending,
+    post, read, settle, signal, steps,
 };
-use crate::support::{Frame, Peer, code, kind, setting, within};
+use crate::support::{Frame, Peer, code, kind, lacks, setting, within};
 
 const SHORT: Duration = Duration::from_millis(100);
 const MOMENT: Duration = Duration::from_millis(1);
@@ -25,14 +26,12 @@ fn limited(timeout: Duration) -> http::Request<AnyBody> {
 #[tokio::test]
 async fn a_silent_server_ends_in_timeouts_and_resets() {
     let (tell, mut sent) = signal();
-    let peer = Peer::start(async move |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async move |conn| {
         for _ in 0..10 {
             let request = conn.next_request().await;
             tell.now();
             assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
         }
-        conn.expect_eof().await;
     });
     let clock = Clock::new();
     let it = connect_with(&peer, clock.builder().timeout(SHORT)).await;
@@ -46,30 +45,23 @@ async fn a_silent_server_ends_in_timeouts_and_resets() {
         let error = fails(within("an error", request).await, ErrorKind::Timeout, false);
         assert!(error.is_timeout());
     }
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 /// The time in the queue counts, and what times out there is never sent.
 #[tokio::test]
 async fn a_queued_request_times_out_unsent() {
     let (go, mut timed_out) = signal();
-    let peer = Peer::start(async move |mut conn| {
-        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
-            .await;
+    let peer = Peer::serve(&[(setting::MAX_CONCURRENT_STREAMS, 1)], async move |conn| {
         let first = conn.next_request().await;
         timed_out.wait().await;
         let rest = conn.barrier().await;
-        assert!(rest.iter().all(|frame| frame.kind != kind::HEADERS));
+        lacks(&rest, kind::HEADERS);
         conn.respond(first.stream, 200, b"").await;
-        let third = conn.next_request().await;
-        assert_eq!(third.path(), "/3");
-        conn.respond(third.stream, 200, b"").await;
-        conn.expect_eof().await;
+        assert_eq!(conn.reply(b"").await.path(), "/3");
     });
     let clock = Clock::new();
-    let mut it = connect_with(&peer, clock.builder()).await;
-    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let it = agree_with(&peer, clock.builder()).await;
     let first = it.client.request(get("/1"));
     let second = it.client.request(limited(SHORT));
     clock.advance(SHORT);
@@ -78,29 +70,22 @@ async fn a_queued_request_times_out_unsent() {
     go.now();
     within("a response", first).await.unwrap();
     within("a response", third).await.unwrap();
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
 async fn a_request_that_waits_for_a_place_in_the_queue_times_out() {
     let (tell, mut sent) = signal();
     let (go, mut timed_out) = signal();
-    let peer = Peer::start(async move |mut conn| {
-        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
-            .await;
+    let peer = Peer::serve(&[(setting::MAX_CONCURRENT_STREAMS, 1)], async move |conn| {
         let first = conn.next_request().await;
         tell.now();
         timed_out.wait().await;
         conn.respond(first.stream, 200, b"").await;
-        let second = conn.next_request().await;
-        assert_eq!(second.path(), "/2");
-        conn.respond(second.stream, 200, b"").await;
-        conn.expect_eof().await;
+        assert_eq!(conn.reply(b"").await.path(), "/2");
     });
     let clock = Clock::new();
-    let mut it = connect_with(&peer, clock.builder().queue_capacity(1)).await;
-    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let it = agree_with(&peer, clock.builder().queue_capacity(1)).await;
     let first = it.client.request(get("/1"));
     sent.wait().await;
     let second = it.client.request(get("/2"));
@@ -117,21 +102,18 @@ async fn a_request_that_waits_for_a_place_in_the_queue_times_out() {
     go.now();
     within("a response", first).await.unwrap();
     within("a response", second).await.unwrap();
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
 async fn the_requests_own_time_goes_before_the_builders() {
     let (tell, mut sent_both) = signal();
-    let peer = Peer::start(async move |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async move |conn| {
         let first = conn.next_request().await;
         let second = conn.next_request().await;
         tell.now();
         assert_eq!(conn.expect_rst(first.stream).await, code::CANCEL);
         conn.respond(second.stream, 200, b"slow").await;
-        conn.expect_eof().await;
     });
     let clock = Clock::new();
     let it = connect_with(&peer, clock.builder().timeout(SHORT)).await;
@@ -142,8 +124,7 @@ async fn the_requests_own_time_goes_before_the_builders() {
     fails(within("an error", first).await, ErrorKind::Timeout, false);
     let response = within("a response", second).await.unwrap();
     assert_eq!(read(response).await.unwrap(), b"slow");
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 /// Later requests with earlier deadlines move the one timer forward; ended requests do not fire it for others
@@ -155,8 +136,7 @@ async fn deadlines_in_any_order_are_kept() {
         while conn.read().await.is_some() {}
     });
     let clock = Clock::new();
-    let mut it = connect_with(&peer, clock.builder()).await;
-    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let it = agree_with(&peer, clock.builder()).await;
     let mut waits: Vec<_> = [4, 1, 3, 2, 1, 3]
         .into_iter()
         .map(|times| (times, it.client.request(limited(times * SHORT))))
@@ -175,19 +155,16 @@ async fn deadlines_in_any_order_are_kept() {
             fails(within("an error", wait).await, ErrorKind::Timeout, false);
         }
     }
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
 async fn an_upload_times_out() {
     let (tell, mut sent) = signal();
-    let peer = Peer::start(async move |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async move |conn| {
         let request = conn.next_request().await;
         tell.now();
         assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
-        conn.expect_eof().await;
     });
     let clock = Clock::new();
     let it = connect_with(&peer, clock.builder().timeout(SHORT)).await;
@@ -196,8 +173,7 @@ async fn an_upload_times_out() {
     sent.wait().await;
     clock.advance(SHORT);
     fails(within("an error", upload).await, ErrorKind::Timeout, false);
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 /// A server that accepts and says nothing at all, not even SETTINGS.
@@ -213,13 +189,7 @@ async fn a_mute_server_ends_in_timeouts() {
     settle().await;
     clock.advance(SHORT);
     fails(within("an error", request).await, ErrorKind::Timeout, false);
-    it.idle().await;
-    drop(it.client);
-    within("the driver's end", it.driver)
-        .await
-        .unwrap()
-        .unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 /// A server that does not read, until nothing can be written any more.
@@ -228,8 +198,7 @@ async fn a_blocked_server_ends_in_timeouts() {
     let clock = Clock::new();
     let (io, peer) = tokio::io::duplex(1000);
     let builder = clock.builder().timeout(SHORT);
-    let (client, driver) = builder.handshake(io).await.unwrap();
-    let driver = tokio::spawn(driver);
+    let Fixture { client, driver, .. } = drive(io, builder).await;
     let request = |path: &str| {
         let mut request = get(path);
         let value = "x".repeat(15_000).parse().unwrap();
@@ -244,12 +213,12 @@ async fn a_blocked_server_ends_in_timeouts() {
         let error = within("an error", future).await.err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Timeout);
     }
-    idle(&client).await;
+    idle(|| client.pool_stats()).await;
     drop(client);
     settle().await;
     // Closing takes no longer than the grace.
     clock.advance(Duration::from_secs(1));
-    let _ = within("the driver's end", driver).await.unwrap();
+    let _ = ended(driver).await;
     drop(peer);
 }
 
@@ -257,17 +226,13 @@ async fn a_blocked_server_ends_in_timeouts() {
 #[tokio::test]
 async fn queued_requests_time_out_one_after_the_other() {
     let (go, mut timed_out) = signal();
-    let peer = Peer::start(async move |mut conn| {
-        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
-            .await;
+    let peer = Peer::serve(&[(setting::MAX_CONCURRENT_STREAMS, 1)], async move |conn| {
         let first = conn.next_request().await;
         timed_out.wait().await;
         conn.respond(first.stream, 200, b"").await;
-        conn.expect_eof().await;
     });
     let clock = Clock::new();
-    let mut it = connect_with(&peer, clock.builder()).await;
-    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let it = agree_with(&peer, clock.builder()).await;
     let first = it.client.request(get("/1"));
     let queued: Vec<_> = [SHORT, 2 * SHORT, 3 * SHORT]
         .into_iter()
@@ -281,8 +246,7 @@ async fn queued_requests_time_out_one_after_the_other() {
     // There never was a stream for them.
     go.now();
     within("a response", first).await.unwrap();
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 /// What has arrived wins, also over a deadline that has passed before anybody looked at either: an executor may be held up.
@@ -290,9 +254,8 @@ async fn queued_requests_time_out_one_after_the_other() {
 async fn a_response_that_is_there_wins_over_a_deadline_that_passed() {
     let clock = Clock::new();
     let (io, mut peer) = tokio::io::duplex(10_000);
-    let (client, driver) = clock.builder().handshake(io).await.unwrap();
-    let driver = tokio::spawn(driver);
-    let mut request = client.request(limited(SHORT));
+    let it = drive(io, clock.builder()).await;
+    let mut request = it.client.request(limited(SHORT));
     pending(&mut request).await;
     settle().await;
     // `:status: 204` of HPACK's static table.
@@ -303,10 +266,6 @@ async fn a_response_that_is_there_wins_over_a_deadline_that_passed() {
     clock.advance(SHORT);
     let response = within("a response", request).await.unwrap();
     assert_eq!(response.status(), 204);
-    drop(client);
-    within("the driver's end", async {
-        drop(peer);
-        let _ = driver.await.unwrap();
-    })
-    .await;
+    drop((it.client, peer));
+    let _ = ended(it.driver).await;
 }

@@ -7,8 +7,8 @@ use http::HeaderMap;
 use http_body_util::BodyExt;
 
 use crate::common::{
-    AnyBody, Step, chain, connect, connect_with, fails, full, get, pending, post, read_all, signal,
-    steps,
+    AnyBody, Step, agree, connect, connect_with, drive, fails, full, get, pending, post, read_all,
+    says, signal, steps,
 };
 use crate::support::{Frame, Peer, code, kind, setting, within};
 
@@ -54,11 +54,10 @@ async fn serve(io: tokio::net::TcpStream) -> Result<(), h2::Error> {
 async fn echoed(bodies: Vec<AnyBody>) -> Vec<(Vec<u8>, Option<HeaderMap>)> {
     let addr = echo().await;
     let io = tokio::net::TcpStream::connect(addr).await.unwrap();
-    let (client, driver) = Builder::new().handshake(io).await.unwrap();
-    let driver = tokio::spawn(driver);
+    let it = drive(io, Builder::new()).await;
     let futures: Vec<_> = bodies
         .into_iter()
-        .map(|body| client.request(post("/", body)))
+        .map(|body| it.client.request(post("/", body)))
         .collect();
     let mut readers = Vec::new();
     for future in futures {
@@ -71,9 +70,7 @@ async fn echoed(bodies: Vec<AnyBody>) -> Vec<(Vec<u8>, Option<HeaderMap>)> {
     for reader in readers {
         outputs.push(reader.await.unwrap());
     }
-    crate::common::idle(&client).await;
-    drop(client);
-    within("the driver's end", driver).await.unwrap().unwrap();
+    it.close().await.unwrap();
     outputs
 }
 
@@ -133,26 +130,22 @@ async fn a_stream_of_pieces_with_pauses_and_trailers_comes_back() {
 
 #[tokio::test]
 async fn a_body_that_knows_its_end_ends_the_stream_with_its_last_data() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         let request = conn.next_request().await;
         let data = conn.wait("DATA", |frame| frame.kind == kind::DATA).await;
         assert_eq!(data.payload, b"all");
         assert!(data.ends_stream());
         conn.respond(request.stream, 200, b"").await;
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
     it.send(post("/", full("all"))).await.unwrap();
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 /// The end needs no room: a peer that gives back its window only at the end must see it.
 #[tokio::test]
 async fn a_body_as_large_as_the_window_ends_without_more_room() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[(setting::INITIAL_WINDOW_SIZE, 5)]).await;
+    let peer = Peer::serve(&[(setting::INITIAL_WINDOW_SIZE, 5)], async |conn| {
         let request = conn.next_request().await;
         let mut size = 0;
         loop {
@@ -164,58 +157,42 @@ async fn a_body_as_large_as_the_window_ends_without_more_room() {
         }
         assert_eq!(size, 5);
         conn.respond(request.stream, 200, b"").await;
-        conn.expect_eof().await;
     });
-    let mut it = connect(&peer).await;
-    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let it = agree(&peer).await;
     let body = steps([Step::Data("12345".into()), Step::Yield]);
     it.send(post("/", body)).await.unwrap();
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
 async fn a_failing_body_fails_its_request_with_its_cause_and_resets() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         let request = conn.next_request().await;
         assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
-        let next = conn.next_request().await;
-        conn.respond(next.stream, 200, b"").await;
-        conn.expect_eof().await;
+        conn.reply(b"").await;
     });
     let it = connect(&peer).await;
     let body = steps([Step::Data("x".into()), Step::Fail("disk is gone")]);
     let error = fails(it.send(post("/", body)).await, ErrorKind::Body, false);
-    assert!(chain(&error).contains("disk is gone"), "{}", chain(&error));
+    says(&error, "disk is gone");
     it.send(get("/next")).await.unwrap();
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
 async fn a_body_that_fails_after_the_response_came_cuts_the_response_off() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
-        let request = conn.next_request().await;
-        conn.respond_headers(request.stream, 200, &[], false).await;
+    let peer = Peer::serve(&[], async |conn| {
+        let request = conn.begin().await;
         assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
     let (tell, told) = tokio::sync::oneshot::channel::<()>();
     let body = http_body_util::StreamBody::new(Once(told));
-    let body = http_body_util::BodyExt::boxed(body);
-    let response = it.send(post("/", body)).await.unwrap();
+    let response = it.send(post("/", body.boxed())).await.unwrap();
     drop(tell);
     let error = fails(read_all(response).await, ErrorKind::Body, false);
-    assert!(
-        chain(&error).contains("channel closed"),
-        "{}",
-        chain(&error)
-    );
-    it.close().await.unwrap();
-    peer.finish().await;
+    says(&error, "channel closed");
+    it.finish(peer).await;
 }
 
 /// A stream that fails when its channel is dropped.
@@ -235,123 +212,97 @@ impl futures_lite::Stream for Once {
 
 #[tokio::test]
 async fn a_reset_stops_an_upload() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         let request = conn.next_request().await;
         conn.wait("DATA", |frame| frame.kind == kind::DATA).await;
         conn.send(Frame::rst(request.stream, code::CANCEL)).await;
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
     let body = steps([Step::Data("x".into()), Step::Hang]);
     let error = fails(it.send(post("/", body)).await, ErrorKind::Reset, false);
     assert_eq!(error.reason(), Some(Reason::CANCEL));
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
 async fn a_response_may_come_and_end_before_the_upload_does() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 1)])
-            .await;
+    let peer = Peer::serve(&[(setting::MAX_CONCURRENT_STREAMS, 1)], async |conn| {
         let request = conn.next_request().await;
         conn.respond(request.stream, 200, b"early").await;
         let (body, _) = conn.body(request.stream).await;
         assert_eq!(body.len(), 100_000);
-        let next = conn.next_request().await;
-        conn.respond(next.stream, 200, b"").await;
-        conn.expect_eof().await;
+        conn.reply(b"").await;
     });
     let it = connect_with(&peer, Builder::new()).await;
     let response = it.send(post("/", full(vec![1; 100_000]))).await.unwrap();
     assert_eq!(read_all(response).await.unwrap().0, b"early");
     it.send(get("/next")).await.unwrap();
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
 async fn forbidden_trailers_fail_the_request() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         let request = conn.next_request().await;
         assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
-        conn.expect_eof().await;
     });
-    let mut it = connect(&peer).await;
-    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let it = agree(&peer).await;
     let mut trailers = HeaderMap::new();
     trailers.insert("connection", "close".parse().unwrap());
     let body = steps([Step::Data("x".into()), Step::Trailers(trailers)]);
-    fails(
-        it.send(post("/", body)).await,
-        ErrorKind::InvalidRequest,
-        false,
-    );
-    it.close().await.unwrap();
-    peer.finish().await;
+    let invalid = ErrorKind::InvalidRequest;
+    fails(it.send(post("/", body)).await, invalid, false);
+    it.finish(peer).await;
 }
 
 /// RFC 9113, section 8.1, once more: the body of the request hangs, and nobody but the reset tells the driver to let it go.
 #[tokio::test]
 async fn a_reset_without_error_after_the_end_lets_go_of_a_body_that_hangs() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         let request = conn.next_request().await;
         conn.respond(request.stream, 200, b"enough").await;
         conn.wait("DATA", |frame| frame.kind == kind::DATA).await;
         conn.barrier().await;
         conn.send(Frame::rst(request.stream, code::NO_ERROR)).await;
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
     let body = steps([Step::Data("x".into()), Step::Hang]);
     let response = it.send(post("/", body)).await.unwrap();
     assert_eq!(read_all(response).await.unwrap().0, b"enough");
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
 async fn a_response_body_dropped_early_stops_the_upload() {
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
-        let request = conn.next_request().await;
-        conn.respond_headers(request.stream, 200, &[], false).await;
+    let peer = Peer::serve(&[], async |conn| {
+        let request = conn.begin().await;
         assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
     let body = steps([Step::Data("x".into()), Step::Hang]);
     let response = it.send(post("/", body)).await.unwrap();
     drop(response);
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 #[tokio::test]
 async fn a_response_that_ended_may_be_dropped_unread_and_the_upload_goes_on() {
     let (tell, mut ended) = signal();
-    let peer = Peer::start(async move |mut conn| {
-        conn.handshake(&[(setting::INITIAL_WINDOW_SIZE, 10)]).await;
+    let peer = Peer::serve(&[(setting::INITIAL_WINDOW_SIZE, 10)], async move |conn| {
         let request = conn.next_request().await;
         conn.respond(request.stream, 200, b"early").await;
         conn.ping().await;
         tell.now();
         let first = conn.wait("DATA", |frame| frame.kind == kind::DATA).await;
         // By then it is dropped.
-        let next = conn.next_request().await;
-        conn.respond(next.stream, 200, b"").await;
+        conn.reply(b"").await;
         conn.barrier().await;
         conn.send(Frame::window_update(request.stream, 100_000))
             .await;
         let (rest, _) = conn.body(request.stream).await;
         assert_eq!(first.payload.len() + rest.len(), 50_000);
-        conn.expect_eof().await;
     });
-    let mut it = connect(&peer).await;
-    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let it = agree(&peer).await;
     // In pieces, so that h2 has not all of it when the response is dropped.
     let pieces = (0..50).map(|_| Step::Data(vec![1; 1000].into()));
     let response = it.send(post("/", steps(pieces))).await.unwrap();
@@ -359,16 +310,14 @@ async fn a_response_that_ended_may_be_dropped_unread_and_the_upload_goes_on() {
     ended.wait().await;
     drop(response);
     it.send(get("/next")).await.unwrap();
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 /// h2 sends as much as has been reserved: one byte, if one byte was.
 #[tokio::test]
 async fn uploads_that_share_a_window_are_not_sent_in_crumbs() {
     const SIZE: usize = 50_000;
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[]).await;
+    let peer = Peer::serve(&[], async |conn| {
         let mut requests = Vec::new();
         for _ in 0..4 {
             requests.push(conn.next_request().await.stream);
@@ -388,7 +337,6 @@ async fn uploads_that_share_a_window_are_not_sent_in_crumbs() {
         for stream in requests {
             conn.respond(stream, 200, b"").await;
         }
-        conn.expect_eof().await;
     });
     let it = connect(&peer).await;
     let uploads: Vec<_> = (0..4)
@@ -397,8 +345,7 @@ async fn uploads_that_share_a_window_are_not_sent_in_crumbs() {
     for upload in uploads {
         within("a response", upload).await.unwrap();
     }
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }
 
 /// The connection's window is everybody's. None of it is held by a body that has nothing yet, however large it says it
@@ -423,9 +370,7 @@ async fn who_has_nothing_to_send_holds_no_window() {
             http_body::SizeHint::with_exact(1 << 20)
         }
     }
-    let peer = Peer::start(async |mut conn| {
-        conn.handshake(&[(setting::MAX_CONCURRENT_STREAMS, 3)])
-            .await;
+    let peer = Peer::serve(&[(setting::MAX_CONCURRENT_STREAMS, 3)], async |conn| {
         let [_, begun, busy] = [
             conn.next_request().await.stream,
             conn.next_request().await.stream,
@@ -442,10 +387,8 @@ async fn who_has_nothing_to_send_holds_no_window() {
         conn.send(Frame::window_update(0, 70_000)).await;
         conn.body(last.stream).await;
         conn.respond(last.stream, 200, b"").await;
-        conn.expect_eof().await;
     });
-    let mut it = connect(&peer).await;
-    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let it = agree(&peer).await;
     let mut idle = it.client.request(post("/1", Idle(None).boxed()));
     let mut begun = it
         .client
@@ -457,6 +400,5 @@ async fn who_has_nothing_to_send_holds_no_window() {
     within("a response", busy).await.unwrap();
     within("a response", last).await.unwrap();
     drop((idle, begun));
-    it.close().await.unwrap();
-    peer.finish().await;
+    it.finish(peer).await;
 }

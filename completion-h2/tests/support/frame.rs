@@ -157,6 +157,12 @@ impl Frame {
     }
 }
 
+/// Asserts that no frame is of this type.
+#[track_caller]
+pub(crate) fn lacks(frames: &[Frame], kind: u8) {
+    assert!(frames.iter().all(|frame| frame.kind != kind), "{frames:?}");
+}
+
 impl std::fmt::Debug for Frame {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names = [

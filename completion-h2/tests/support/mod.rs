@@ -5,11 +5,10 @@
 //! executor, and its panics reach the test through [`Peer::finish`].
 //!
 //! ```ignore
-//! let peer = Peer::start(async |mut conn| {
-//!     conn.handshake(&[]).await;
+//! let peer = Peer::serve(&[], async |conn| {
 //!     let request = conn.next_request().await;
+//!     assert_eq!(request.path(), "/");
 //!     conn.respond(request.stream, 200, b"hello").await;
-//!     conn.expect_eof().await;
 //! });
 //! let io = TcpStream::connect(peer.addr()).await?;
 //! // ... use the client ...
@@ -24,7 +23,7 @@ use std::future::Future;
 use std::panic::Location;
 use std::time::Duration;
 
-pub(crate) use frame::{Frame, code, flag, kind, setting};
+pub(crate) use frame::{Frame, code, flag, kind, lacks, setting};
 pub(crate) use hpack::Fields;
 pub(crate) use peer::{Conn, Door, Peer, Request};
 

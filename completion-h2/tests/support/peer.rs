@@ -34,6 +34,19 @@ impl<T: Send + 'static> Peer<T> {
         Self::start_many(async move |mut door: Door| script(door.accept().await).await)
     }
 
+    /// [Welcomes](Door::welcome) one connection, runs `script` on it, and reads on until the client closes.
+    pub(crate) fn serve<F>(parameters: &'static [(u16, u32)], script: F) -> Self
+    where
+        F: AsyncFnOnce(&mut Conn) -> T + Send + 'static,
+    {
+        Self::start_many(async move |mut door: Door| {
+            let mut conn = door.welcome(parameters).await;
+            let output = script(&mut conn).await;
+            conn.expect_eof().await;
+            output
+        })
+    }
+
     /// Runs `script` with a listener, for several connections.
     pub(crate) fn start_many<F>(script: F) -> Self
     where
@@ -72,11 +85,6 @@ impl<T: Send + 'static> Peer<T> {
         }
     }
 
-    /// Where to connect to.
-    pub(crate) fn addr(&self) -> SocketAddr {
-        self.addr
-    }
-
     /// Waits for the end of the script; a panic of the script goes on here.
     pub(crate) async fn finish(self) -> T {
         let Self { outcome, stop, .. } = self;
@@ -87,6 +95,13 @@ impl<T: Send + 'static> Peer<T> {
             Some(Err(panic)) => resume_unwind(panic),
             None => unreachable!("nobody stopped the script"),
         }
+    }
+}
+
+impl<T> Peer<T> {
+    /// Where to connect to.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
     }
 }
 
@@ -116,6 +131,13 @@ impl Door {
             block: None,
             fields: VecDeque::new(),
         }
+    }
+
+    /// Accepts the next connection, and [shakes hands](Conn::handshake) on it.
+    pub(crate) async fn welcome(&mut self, parameters: &[(u16, u32)]) -> Conn {
+        let mut conn = self.accept().await;
+        conn.handshake(parameters).await;
+        conn
     }
 }
 
@@ -292,6 +314,20 @@ impl Conn {
             end_stream: headers.ends_stream(),
             fields: self.take_fields(&headers).await,
         }
+    }
+
+    /// Answers the next request with 200 and the whole `body`.
+    pub(crate) async fn reply(&mut self, body: &[u8]) -> Request {
+        let request = self.next_request().await;
+        self.respond(request.stream, 200, body).await;
+        request
+    }
+
+    /// Answers the next request with 200 and no more than the headers.
+    pub(crate) async fn begin(&mut self) -> Request {
+        let request = self.next_request().await;
+        self.respond_headers(request.stream, 200, &[], false).await;
+        request
     }
 
     /// The rest of a request: its DATA, for which the windows are given back, and its trailers if there are any.
