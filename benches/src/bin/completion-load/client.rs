@@ -2,6 +2,7 @@
 //!
 //! The face is an enum and not a trait object: a boxed future per request would show up in what is measured.
 
+mod baseline;
 mod completion;
 mod h2;
 mod hyper;
@@ -11,8 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::h2::client::Builder;
+use ::hyper::body::Body;
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_body_util::BodyExt;
 
 use crate::args::ClientName;
 use crate::dial::Dialer;
@@ -70,6 +73,21 @@ pub(crate) struct Reply {
     pub(crate) bytes: u64,
 }
 
+/// Reads a response to the end of its body.
+async fn read<B: Body<Data = Bytes> + Unpin>(
+    response: Response<B>,
+    classify: impl Fn(&B::Error) -> Failure,
+) -> Result<Reply, Failure> {
+    let status = response.status();
+    let mut body = response.into_body();
+    let mut bytes = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| classify(&error))?;
+        bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+    }
+    Ok(Reply { status, bytes })
+}
+
 /// What a client did beside answering.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Totals {
@@ -95,16 +113,16 @@ pub(crate) struct Pool {
 /// One of the three.
 pub(crate) enum Client {
     Completion(completion::Client),
-    H2(h2::Client),
-    Hyper(hyper::Client),
+    H2(baseline::Client<h2::Wire>),
+    Hyper(baseline::Client<hyper::Wire>),
 }
 
 impl Client {
     pub(crate) fn new(name: ClientName, settings: &Settings) -> Self {
         match name {
             ClientName::Completion => Self::Completion(completion::Client::new(settings)),
-            ClientName::H2 => Self::H2(h2::Client::new(settings)),
-            ClientName::Hyper => Self::Hyper(hyper::Client::new(settings)),
+            ClientName::H2 => Self::H2(baseline::Client::new(settings)),
+            ClientName::Hyper => Self::Hyper(baseline::Client::new(settings)),
         }
     }
 
@@ -136,8 +154,8 @@ impl Client {
 /// A worker's hold on one connection.
 pub(crate) enum Session {
     Completion(completion::Session),
-    H2(h2::Session),
-    Hyper(hyper::Session),
+    H2(baseline::Session<h2::Wire>),
+    Hyper(baseline::Session<hyper::Wire>),
 }
 
 impl Session {

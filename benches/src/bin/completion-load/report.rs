@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::client::Pool;
 use crate::failure::Kind;
 use crate::memory::peak_rss_kib;
+use crate::tally::Tally;
 use crate::work::Result;
 
 /// Fewer requests than this say nothing about allocations per request.
@@ -48,20 +49,14 @@ impl Report {
     /// The object that `--json` prints.
     pub(crate) fn to_json(&self) -> Value {
         let Result { tally, totals, .. } = &self.result;
-        let failed = Kind::ALL
-            .into_iter()
-            .map(|kind| (kind.name().to_owned(), tally.failed[kind as usize]));
-        let status = (0..)
-            .zip(tally.status)
-            .map(|(class, count)| (status_class(class), count));
         json!({
             "client": self.client,
             "url": self.url,
             "requests": tally.requests(),
             "succeeded": tally.succeeded,
             "cancelled": tally.cancelled,
-            "failed": present(failed),
-            "status": present(status),
+            "failed": present(failed(tally)),
+            "status": present(status(tally)),
             "retry_safe": tally.retry_safe,
             "reconnects": totals.reconnects,
             "resent": totals.resent,
@@ -121,17 +116,11 @@ impl Report {
             ..
         } = &self.result;
         let optional = |figure: Option<String>| figure.unwrap_or_else(|| "-".to_owned());
-        let failed = Kind::ALL
-            .into_iter()
-            .map(|kind| (kind.name().to_owned(), tally.failed[kind as usize]));
-        let status = (0..)
-            .zip(tally.status)
-            .map(|(class, count)| (status_class(class), count));
         let mut rows = vec![
             ("requests", tally.requests().to_string()),
-            ("succeeded", listed(tally.succeeded, status)),
+            ("succeeded", listed(tally.succeeded, status(tally))),
             ("cancelled", tally.cancelled.to_string()),
-            ("failed", listed(tally.all_failed(), failed)),
+            ("failed", listed(tally.all_failed(), failed(tally))),
             ("  may be retried", tally.retry_safe.to_string()),
             ("reconnects", totals.reconnects.to_string()),
             ("resent", totals.resent.to_string()),
@@ -175,36 +164,18 @@ impl Report {
                 ),
             ),
         ]);
-        let pool = totals.pool;
+        let pool = |figure: fn(Pool) -> u64| {
+            let figure = totals.pool.map(figure);
+            optional(figure.map(|count| count.to_string()))
+        };
         rows.extend([
-            (
-                "pool capacity",
-                optional(pool.map(|pool| pool.capacity.to_string())),
-            ),
-            (
-                "     in use",
-                optional(pool.map(|pool| pool.in_use.to_string())),
-            ),
-            (
-                "     high water",
-                optional(pool.map(|pool| pool.high_water.to_string())),
-            ),
-            (
-                "     rented",
-                optional(pool.map(|pool| pool.rented.to_string())),
-            ),
-            (
-                "     returned",
-                optional(pool.map(|pool| pool.returned.to_string())),
-            ),
-            (
-                "     overflow",
-                optional(pool.map(|pool| pool.overflow.to_string())),
-            ),
-            (
-                "     stale",
-                optional(pool.map(|pool| pool.stale.to_string())),
-            ),
+            ("pool capacity", pool(|pool| pool.capacity)),
+            ("     in use", pool(|pool| pool.in_use)),
+            ("     high water", pool(|pool| pool.high_water)),
+            ("     rented", pool(|pool| pool.rented)),
+            ("     returned", pool(|pool| pool.returned)),
+            ("     overflow", pool(|pool| pool.overflow)),
+            ("     stale", pool(|pool| pool.stale)),
             (
                 "peak memory",
                 optional(self.peak_rss_kib.map(|kib| format!("{kib} KiB"))),
@@ -327,8 +298,17 @@ fn pool_json(pool: Pool) -> Value {
     })
 }
 
-fn status_class(class: u8) -> String {
-    format!("{class}xx")
+/// How many failed, by kind.
+fn failed(tally: &Tally) -> impl Iterator<Item = (String, u64)> {
+    let count = |kind| tally.failed[kind as usize];
+    let kinds = Kind::ALL.into_iter();
+    kinds.map(move |kind| (kind.name().to_owned(), count(kind)))
+}
+
+/// How many were answered, by class of status.
+fn status(tally: &Tally) -> impl Iterator<Item = (String, u64)> {
+    let classes = (0..).zip(tally.status);
+    classes.map(|(class, count)| (format!("{class}xx"), count))
 }
 
 /// An object of the counts that are not zero.

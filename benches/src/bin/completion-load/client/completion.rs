@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use completion_h2::client::{Builder, Connector, ConnectorStats};
 use completion_h2::{Error, ErrorKind};
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 
-use super::{Pool, RESENDS, Reply, Settings, Template, Totals, WINDOW};
+use super::{Pool, RESENDS, Reply, Settings, Template, Totals, WINDOW, read};
 use crate::dial::DialError;
 use crate::failure::{Failure, Kind};
 
@@ -111,14 +111,7 @@ impl Session {
         let request = self.template.request(body);
         let response = self.connector.request(request).await;
         let response = response.map_err(|error| classify(&error))?;
-        let status = response.status();
-        let mut body = response.into_body();
-        let mut bytes = 0;
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| classify(&error))?;
-            bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-        }
-        Ok(Reply { status, bytes })
+        read(response, classify).await
     }
 }
 

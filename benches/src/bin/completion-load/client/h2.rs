@@ -1,119 +1,61 @@
-//! The floor: the h2 crate itself, with what any user of it must add (admission, reconnection, resending).
+//! The floor: the h2 crate itself, with the admission that any user of it must add.
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::client::{Connection, ResponseFuture, SendRequest};
 use tokio::sync::Semaphore;
 
-use super::line::{Line, Live, Standing};
+use super::baseline::Baseline;
+use super::line::{Live, Standing};
 use super::{
-    Builder, DATA_FRAME_BUDGET, INITIAL_STREAMS, REMEMBERED_RESETS, RESENDS, Reply, Settings,
-    Totals, WINDOW,
+    Builder, DATA_FRAME_BUDGET, INITIAL_STREAMS, REMEMBERED_RESETS, Reply, Settings, WINDOW,
 };
 use crate::dial::Io;
 use crate::failure::{Failure, Kind};
 use crate::server::send;
 
-pub(crate) struct Client {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    settings: Settings,
-    lines: Vec<Line<Wire>>,
-    resent: AtomicU64,
-}
-
 /// One connection.
-struct Wire {
+pub(crate) struct Wire {
     send: SendRequest<Bytes>,
     /// As many permits as the peer allows streams: h2's own queue, which knows no bound, stays empty.
     gate: Arc<Semaphore>,
 }
 
-impl Client {
-    pub(super) fn new(settings: &Settings) -> Self {
-        let inner = Inner {
-            settings: settings.clone(),
-            lines: (0..settings.connections).map(|_| Line::new()).collect(),
-            resent: AtomicU64::new(0),
-        };
-        Self {
-            inner: Arc::new(inner),
-        }
+impl Baseline for Wire {
+    type Handle = SendRequest<Bytes>;
+
+    async fn open(io: Io, settings: &Settings, standing: Arc<Standing>) -> Result<Self, Failure> {
+        let (send, connection) = Builder::new()
+            .enable_push(false)
+            .initial_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .initial_max_send_streams(INITIAL_STREAMS)
+            .max_concurrent_reset_streams(REMEMBERED_RESETS)
+            .data_frame_budget(DATA_FRAME_BUDGET)
+            .handshake(io)
+            .await
+            .map_err(|error| Failure::unprocessed(Failure::of_stream(&error).kind))?;
+        // More permits than workers would never be used.
+        let wanted = settings.concurrency;
+        let gate = Arc::new(Semaphore::new(wanted.min(INITIAL_STREAMS)));
+        tokio::spawn(drive(connection, Arc::clone(&gate), wanted, standing));
+        Ok(Self { send, gate })
     }
 
-    pub(super) fn session(&self, line: usize) -> Session {
-        Session {
-            inner: Arc::clone(&self.inner),
-            line,
-            held: None,
-        }
+    fn handle(&self) -> Self::Handle {
+        self.send.clone()
     }
 
-    pub(super) fn totals(&self) -> Totals {
-        Totals {
-            reconnects: self.inner.lines.iter().map(Line::reconnects).sum(),
-            // ORDERING: Relaxed; a statistic, read after the run.
-            resent: self.inner.resent.load(Ordering::Relaxed),
-            ..Totals::default()
-        }
-    }
-}
-
-/// A worker's own handle of its line's connection, kept from request to request.
-pub(crate) struct Session {
-    inner: Arc<Inner>,
-    line: usize,
-    held: Option<Held>,
-}
-
-struct Held {
-    live: Arc<Live<Wire>>,
-    send: SendRequest<Bytes>,
-}
-
-impl Session {
-    pub(super) fn timeout(&self) -> Duration {
-        self.inner.settings.timeout
-    }
-
-    pub(super) async fn exchange(&mut self) -> Result<Reply, Failure> {
-        let mut resends = 0;
-        loop {
-            let inner = &self.inner;
-            let held = match self.held.take().filter(|held| held.live.standing.usable()) {
-                Some(held) => held,
-                None => {
-                    let open = |standing| open(&inner.settings, standing);
-                    let live = inner.lines[self.line].get(open).await?;
-                    let send = live.connection.send.clone();
-                    Held { live, send }
-                }
-            };
-            let held = self.held.insert(held);
-            match held.exchange(&inner.settings).await {
-                Err(failure) if failure.retry_safe && resends < RESENDS => {
-                    resends += 1;
-                    // ORDERING: Relaxed; a statistic that publishes nothing.
-                    inner.resent.fetch_add(1, Ordering::Relaxed);
-                }
-                outcome => return outcome,
-            }
-        }
-    }
-}
-
-impl Held {
-    async fn exchange(&mut self, settings: &Settings) -> Result<Reply, Failure> {
-        let Self { live, send } = self;
+    async fn exchange(
+        live: &Live<Self>,
+        send: &mut Self::Handle,
+        settings: &Settings,
+    ) -> Result<Reply, Failure> {
         let Ok(_permit) = live.connection.gate.acquire().await else {
             return Err(Failure::unprocessed(Kind::ConnectionLost));
         };
@@ -190,29 +132,6 @@ fn went_away(send: &mut SendRequest<Bytes>) -> bool {
         Poll::Ready(Err(error)) => error.is_go_away() && error.is_remote(),
         _ => false,
     }
-}
-
-async fn open(settings: &Settings, standing: Arc<Standing>) -> Result<Wire, Failure> {
-    let io = settings
-        .dialer
-        .dial()
-        .await
-        .map_err(|error| error.failure())?;
-    let (send, connection) = Builder::new()
-        .enable_push(false)
-        .initial_window_size(WINDOW)
-        .initial_connection_window_size(WINDOW)
-        .initial_max_send_streams(INITIAL_STREAMS)
-        .max_concurrent_reset_streams(REMEMBERED_RESETS)
-        .data_frame_budget(DATA_FRAME_BUDGET)
-        .handshake(io)
-        .await
-        .map_err(|error| Failure::unprocessed(Failure::of_stream(&error).kind))?;
-    // More permits than workers would never be used.
-    let wanted = settings.concurrency;
-    let gate = Arc::new(Semaphore::new(wanted.min(INITIAL_STREAMS)));
-    tokio::spawn(drive(connection, Arc::clone(&gate), wanted, standing));
-    Ok(Wire { send, gate })
 }
 
 /// Drives the connection to its end, and keeps the gate as wide as the peer allows.

@@ -11,7 +11,7 @@ const DROP_BUDGET: u32 = 800;
 
 /// Whether a connection may be used for one more request.
 #[derive(Debug, Default)]
-pub(super) struct Standing {
+pub(crate) struct Standing {
     retired: AtomicBool,
     dropped: AtomicU32,
 }
@@ -53,7 +53,7 @@ impl Drop for UnderWay<'_> {
 }
 
 /// An open connection, shared by the workers of its line.
-pub(super) struct Live<C> {
+pub(crate) struct Live<C> {
     pub(super) standing: Arc<Standing>,
     pub(super) connection: C,
 }
