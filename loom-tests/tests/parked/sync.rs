@@ -5,26 +5,7 @@ pub(crate) use std::sync::atomic::Ordering;
 
 use crate::gate::{is_counted, step};
 
-pub(crate) type Raw = u64;
-/// Few, so that saturation is reached.
-pub(crate) const GENERATION_BITS: u32 = 2;
-pub(crate) const VERSION_BITS: u32 = 48;
-
-pub(crate) const fn widen(raw: Raw) -> u64 {
-    raw
-}
-
-pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
-
-impl<T> UnsafeCell<T> {
-    pub(crate) const fn new(value: T) -> Self {
-        Self(std::cell::UnsafeCell::new(value))
-    }
-
-    pub(crate) fn with_mut<R>(&self, access: impl FnOnce(*mut T) -> R) -> R {
-        access(self.0.get())
-    }
-}
+include!("../shared/sync.rs");
 
 macro_rules! hooked {
     ($($name:ident $(<$parameter:ident>)?: $atomic:ty, $value:ty, $($operation:ident)*;)*) => {$(
@@ -101,8 +82,3 @@ macro_rules! constructor {
     ($($item:tt)*) => { $($item)* };
 }
 pub(crate) use constructor;
-
-/// Every thread starts at the same shard: the hardest case.
-pub(crate) fn thread_hint() -> usize {
-    0
-}
