@@ -109,31 +109,59 @@ impl<P: Payload> Contestant<P> for Pooled<P> {
     }
 }
 
-/// Our one-shot: every round has a box of its own.
-pub(crate) struct Boxed;
+/// Channels that are made for each round: nothing is kept between two.
+macro_rules! channels {
+    ($($(#[$doc:meta])* $name:ident = $text:literal: $channel:path, $sender:ty, $receiver:ty, $failure:ty;)*) => {$(
+        $(#[$doc])*
+        pub(crate) struct $name;
 
-impl<P: Payload> Contestant<P> for Boxed {
-    const NAME: &'static str = "completion-core oneshot";
-    type Place = ();
-    type Sender<'a> = completion_core::oneshot::Sender<P>;
-    type Failure = completion_core::oneshot::error::RecvError;
-    type Receiver<'a> = completion_core::oneshot::Receiver<P>;
+        impl<P: Payload> Contestant<P> for $name {
+            const NAME: &'static str = $text;
+            type Place = ();
+            type Sender<'a> = $sender;
+            type Failure = $failure;
+            type Receiver<'a> = $receiver;
 
-    fn new() -> Self {
-        Self
-    }
+            fn new() -> Self {
+                Self
+            }
 
-    fn place(&self) -> Self::Place {}
+            fn place(&self) -> Self::Place {}
 
-    #[inline(always)]
-    fn open<'a>(&'a self, (): &'a mut ()) -> (Self::Sender<'a>, Self::Receiver<'a>) {
-        completion_core::oneshot::channel()
-    }
+            #[inline(always)]
+            fn open<'a>(&'a self, (): &'a mut ()) -> (Self::Sender<'a>, Self::Receiver<'a>) {
+                $channel()
+            }
 
-    #[inline(always)]
-    fn send(sender: Self::Sender<'_>, payload: P) {
-        let _unheard = sender.send(payload);
-    }
+            #[inline(always)]
+            fn send(sender: Self::Sender<'_>, payload: P) {
+                let _unheard = sender.send(payload);
+            }
+        }
+    )*};
+}
+
+channels! {
+    /// Our one-shot: every round has a box of its own.
+    Boxed = "completion-core oneshot": completion_core::oneshot::channel,
+        completion_core::oneshot::Sender<P>,
+        completion_core::oneshot::Receiver<P>,
+        completion_core::oneshot::error::RecvError;
+    /// Tokio's one-shot, outside its runtime: no cooperative budget is spent.
+    Tokio = "tokio": tokio::sync::oneshot::channel,
+        tokio::sync::oneshot::Sender<P>,
+        tokio::sync::oneshot::Receiver<P>,
+        tokio::sync::oneshot::error::RecvError;
+    /// The one-shot of futures-channel.
+    Futures = "futures-channel": futures_channel::oneshot::channel,
+        futures_channel::oneshot::Sender<P>,
+        futures_channel::oneshot::Receiver<P>,
+        futures_channel::oneshot::Canceled;
+    /// The `oneshot` crate.
+    OneShot = "oneshot": oneshot::async_channel,
+        oneshot::Sender<P>,
+        oneshot::AsyncReceiver<P>,
+        oneshot::RecvError;
 }
 
 /// A source where the operation lives.
@@ -203,87 +231,6 @@ impl<P: Payload> Contestant<P> for Queued<P> {
         if let Some(source) = place.take() {
             let _fits = self.0.push(source);
         }
-    }
-}
-
-/// Tokio's one-shot, outside its runtime: no cooperative budget is spent.
-pub(crate) struct Tokio;
-
-impl<P: Payload> Contestant<P> for Tokio {
-    const NAME: &'static str = "tokio";
-    type Place = ();
-    type Sender<'a> = tokio::sync::oneshot::Sender<P>;
-    type Failure = tokio::sync::oneshot::error::RecvError;
-    type Receiver<'a> = tokio::sync::oneshot::Receiver<P>;
-
-    fn new() -> Self {
-        Self
-    }
-
-    fn place(&self) -> Self::Place {}
-
-    #[inline(always)]
-    fn open<'a>(&'a self, (): &'a mut ()) -> (Self::Sender<'a>, Self::Receiver<'a>) {
-        tokio::sync::oneshot::channel()
-    }
-
-    #[inline(always)]
-    fn send(sender: Self::Sender<'_>, payload: P) {
-        let _unheard = sender.send(payload);
-    }
-}
-
-/// The one-shot of futures-channel.
-pub(crate) struct Futures;
-
-impl<P: Payload> Contestant<P> for Futures {
-    const NAME: &'static str = "futures-channel";
-    type Place = ();
-    type Sender<'a> = futures_channel::oneshot::Sender<P>;
-    type Failure = futures_channel::oneshot::Canceled;
-    type Receiver<'a> = futures_channel::oneshot::Receiver<P>;
-
-    fn new() -> Self {
-        Self
-    }
-
-    fn place(&self) -> Self::Place {}
-
-    #[inline(always)]
-    fn open<'a>(&'a self, (): &'a mut ()) -> (Self::Sender<'a>, Self::Receiver<'a>) {
-        futures_channel::oneshot::channel()
-    }
-
-    #[inline(always)]
-    fn send(sender: Self::Sender<'_>, payload: P) {
-        let _unheard = sender.send(payload);
-    }
-}
-
-/// The `oneshot` crate.
-pub(crate) struct OneShot;
-
-impl<P: Payload> Contestant<P> for OneShot {
-    const NAME: &'static str = "oneshot";
-    type Place = ();
-    type Sender<'a> = oneshot::Sender<P>;
-    type Failure = oneshot::RecvError;
-    type Receiver<'a> = oneshot::AsyncReceiver<P>;
-
-    fn new() -> Self {
-        Self
-    }
-
-    fn place(&self) -> Self::Place {}
-
-    #[inline(always)]
-    fn open<'a>(&'a self, (): &'a mut ()) -> (Self::Sender<'a>, Self::Receiver<'a>) {
-        oneshot::async_channel()
-    }
-
-    #[inline(always)]
-    fn send(sender: Self::Sender<'_>, payload: P) {
-        let _unheard = sender.send(payload);
     }
 }
 
