@@ -8,9 +8,12 @@
     not(miri)
 ))]
 
-use std::ffi::OsString;
+mod cargo;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use cargo::cargo;
 
 /// What the test reads out of a 64-bit little-endian ELF file.
 struct Elf {
@@ -84,27 +87,11 @@ impl Elf {
 fn build() -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("aot-smoke");
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("aot-smoke");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut build = Command::new(cargo);
-    build
+    let output = cargo(&source)
         .args(["build", "--release", "--locked", "--target-dir"])
         .arg(&target)
-        .current_dir(source);
-    // Flags for the tests, such as a sanitizer's, are not meant for this program.
-    for variable in [
-        "RUSTFLAGS",
-        "CARGO_ENCODED_RUSTFLAGS",
-        "CARGO_BUILD_RUSTFLAGS",
-        "CARGO_BUILD_TARGET",
-        "RUSTC_WRAPPER",
-        "RUSTC_WORKSPACE_WRAPPER",
-    ] {
-        build.env_remove(variable);
-    }
-    if cfg!(completion_narrow) {
-        build.env("RUSTFLAGS", "--cfg completion_narrow");
-    }
-    let output = build.output().expect("cargo runs");
+        .output()
+        .expect("cargo runs");
     assert!(
         output.status.success(),
         "{}",

@@ -37,6 +37,16 @@ fn line_of_panic(step: impl FnOnce()) -> (u32, bool) {
     SEEN.take().expect("the hook ran")
 }
 
+/// Asserts that this call panics, and says that it is here.
+macro_rules! assert_panics_here {
+    ($call:expr) => {
+        let seen = line_of_panic(|| {
+            let _ = $call;
+        });
+        assert_eq!(seen, (line!(), true), "the line of the call, in this file");
+    };
+}
+
 #[test]
 fn a_poll_after_the_outcome_panics_at_the_caller() {
     use std::future::Future;
@@ -48,12 +58,7 @@ fn a_poll_after_the_outcome_panics_at_the_caller() {
     completer.complete(1).unwrap();
     assert!(poll(&mut completion, Waker::noop()).is_ready());
     let mut context = Context::from_waker(Waker::noop());
-    let mut line = 0;
-    let seen = line_of_panic(|| {
-        line = line!() + 1;
-        let _ = Pin::new(&mut completion).poll(&mut context);
-    });
-    assert_eq!(seen, (line, true), "the line of the call, in this file");
+    assert_panics_here!(Pin::new(&mut completion).poll(&mut context));
     assert!(completion.is_terminated());
     assert_eq!(completion.try_take(), None);
     drop(completion);
@@ -72,17 +77,8 @@ fn a_receiver_that_is_used_up_panics_at_the_caller() {
     tx.send(1).unwrap();
     assert_eq!(rx.try_recv(), Ok(1));
     let mut context = Context::from_waker(Waker::noop());
-    let mut line = 0;
-    let seen = line_of_panic(|| {
-        line = line!() + 1;
-        let _ = Pin::new(&mut rx).poll(&mut context);
-    });
-    assert_eq!(seen, (line, true), "the line of the call, in this file");
-    let seen = line_of_panic(|| {
-        line = line!() + 1;
-        let _ = rx.blocking_recv();
-    });
-    assert_eq!(seen, (line, true), "the line of the call, in this file");
+    assert_panics_here!(Pin::new(&mut rx).poll(&mut context));
+    assert_panics_here!(rx.blocking_recv());
 }
 
 #[cfg(feature = "std")]
@@ -92,12 +88,7 @@ fn a_wait_after_the_outcome_panics_at_the_caller() {
     let (completer, mut completion) = source.begin().unwrap();
     completer.complete(1).unwrap();
     assert_eq!(completion.try_take(), Some(Ok(1)));
-    let mut line = 0;
-    let seen = line_of_panic(|| {
-        line = line!() + 1;
-        let _ = completion.wait();
-    });
-    assert_eq!(seen, (line, true), "the line of the call, in this file");
+    assert_panics_here!(completion.wait());
     assert!(source.begin().is_ok());
 }
 
@@ -117,13 +108,7 @@ fn a_deadline_polled_after_it_was_ready_panics_at_the_caller() {
         let mut waiting = completion.with_deadline(ready(()));
         assert!(poll(&mut waiting, Waker::noop()).is_ready());
         let mut context = Context::from_waker(Waker::noop());
-        let mut line = 0;
-        let seen = line_of_panic(|| {
-            line = line!() + 1;
-            let _ = Pin::new(&mut waiting).poll(&mut context);
-        });
-        assert_eq!(seen.0, line, "the line of the call");
-        assert!(seen.1, "in this file");
+        assert_panics_here!(Pin::new(&mut waiting).poll(&mut context));
     }
 }
 
@@ -134,12 +119,7 @@ fn a_wait_with_a_timeout_after_the_outcome_panics_at_the_caller() {
     let (completer, mut completion) = source.begin().unwrap();
     completer.complete(1).unwrap();
     assert_eq!(completion.try_take(), Some(Ok(1)));
-    let mut line = 0;
-    let seen = line_of_panic(|| {
-        line = line!() + 1;
-        let _ = completion.wait_timeout(std::time::Duration::ZERO);
-    });
-    assert_eq!(seen, (line, true), "the line of the call, in this file");
+    assert_panics_here!(completion.wait_timeout(std::time::Duration::ZERO));
 }
 
 #[cfg(feature = "alloc")]
@@ -151,12 +131,7 @@ fn a_pool_that_is_not_quiescent_says_so_at_the_caller() {
     let mut completion = Some(completion);
     // Lent, and held.
     for _ in 0..2 {
-        let mut line = 0;
-        let seen = line_of_panic(|| {
-            line = line!() + 1;
-            pool.assert_quiescent();
-        });
-        assert_eq!(seen, (line, true), "the line of the call, in this file");
+        assert_panics_here!(pool.assert_quiescent());
         completion = None;
     }
     drop(completion);

@@ -3,10 +3,15 @@
 //! Nothing of tokio's is kept in this repository: the files are read where cargo has put them, their
 //! imports are changed, and the package is built offline, with the versions of this workspace.
 
+#[path = "../cargo/mod.rs"]
+mod cargo;
+
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use cargo::cargo;
 
 /// The package.
 pub(crate) struct Scratch {
@@ -83,27 +88,6 @@ pub(crate) fn count_tests(source: &str) -> usize {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn cargo(directory: &Path) -> Command {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut command = Command::new(cargo);
-    command.current_dir(directory);
-    // Flags for the tests, such as a sanitizer's, are not meant for this package.
-    for variable in [
-        "RUSTFLAGS",
-        "CARGO_ENCODED_RUSTFLAGS",
-        "CARGO_BUILD_RUSTFLAGS",
-        "CARGO_BUILD_TARGET",
-        "RUSTC_WRAPPER",
-        "RUSTC_WORKSPACE_WRAPPER",
-    ] {
-        command.env_remove(variable);
-    }
-    if cfg!(completion_narrow) {
-        command.env("RUSTFLAGS", "--cfg completion_narrow");
-    }
-    command
 }
 
 /// Where the tokio is that a package depends on.
