@@ -184,3 +184,80 @@ fn a_token_matches_its_own_round_alone() {
     assert!(!shared.is_round_of(1));
     assert!(!shared.dropped().next_round().is_round_of(0));
 }
+
+/// The common way is recognised by constants, and a wrong one would only be slow.
+#[test]
+fn the_common_way_has_these_shapes() {
+    let begun = Word::NEW.begun();
+    let awaited = Waiter::filled(begun);
+    assert_eq!(Word::FRESH, begun);
+    assert_eq!(Word::AWAITED, awaited);
+    for pending in [begun, awaited] {
+        assert_eq!(Word::SUCCEEDED, pending.ended(Ending::Value));
+        assert_eq!(Word::ABANDONED, pending.ended(Ending::Abandoned));
+        assert_eq!(Word::DESERTED, pending.dropped());
+    }
+    let mut again = awaited;
+    for _ in 0..(1 << GENERATION_BITS) - 3 {
+        again = Waiter::filled(Waiter::emptied(again));
+        assert!(again.is_awaited_again(), "{again:?}");
+        assert!(!again.has_shape(Word::AWAITED));
+    }
+    let saturated = Waiter::filled(Waiter::emptied(again));
+    let watched = Watcher::filled(again);
+    let others = [saturated, watched, Waiter::emptied(again), begun];
+    for other in others
+        .into_iter()
+        .chain([again.shared(false), again.closed()])
+    {
+        assert!(!other.is_awaited_again(), "{other:?}");
+    }
+}
+
+fn answers(word: Word) -> Vec<&'static str> {
+    let questions: [(&str, fn(Word) -> bool); 11] = [
+        ("idle", Word::is_idle),
+        ("retired", Word::is_retired),
+        ("pending", Word::is_pending),
+        ("waiting", Word::is_waiting),
+        ("shared", Word::is_shared),
+        ("kept", Word::is_kept),
+        ("watched", Word::is_watched),
+        ("held", Word::is_held),
+        ("held alone", Word::is_held_alone),
+        ("deserted", Word::is_deserted),
+        ("open", Word::is_open),
+    ];
+    let yes = questions.into_iter().filter(|(_, is)| is(word));
+    yes.map(|(question, _)| question).collect()
+}
+
+#[test]
+fn every_question_has_this_answer() {
+    let unique = Word::FRESH;
+    let shared = unique.shared(false);
+    let held = unique.shared(true);
+    let retired = Word::from_raw(VERSION_MASK | Word::TAKING);
+    let table: [(Word, &[&str]); 14] = [
+        (Word::NEW, &["idle", "pending", "deserted", "open"]),
+        (retired, &["retired", "pending", "deserted", "open"]),
+        (unique, &["pending"]),
+        (Word::AWAITED, &["pending", "waiting"]),
+        (Watcher::filled(unique), &["pending", "kept", "watched"]),
+        (shared, &["pending", "shared", "open"]),
+        (held, &["pending", "shared", "kept", "open"]),
+        (held.claimed(), &["pending", "shared"]),
+        (held.closed(), &["shared", "kept", "held"]),
+        (
+            Word::from_raw(held.closed().raw() - Word::CONSUMER),
+            &["shared", "kept", "held", "held alone", "deserted"],
+        ),
+        (held.closed().let_go(), &["shared"]),
+        (shared.claimed().dropped(), &["shared", "deserted"]),
+        (Word::DESERTED, &["deserted"]),
+        (Word::SUCCEEDED, &[]),
+    ];
+    for (word, expected) in table {
+        assert_eq!(answers(word), expected, "{word:?}");
+    }
+}
