@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::panic::{Location, catch_unwind};
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use completion_core::diagnostics::{self, Origin};
 use completion_core::oneshot;
@@ -40,6 +41,26 @@ fn outstanding_rounds_name_where_they_began() {
     assert!(is_at(overflow.0.origin(), at));
     drop((first, second));
     assert!(pool.outstanding().is_empty());
+}
+
+/// The clock itself says between which two readings the age must be.
+#[test]
+fn a_round_is_as_old_as_the_clock_says() {
+    let tick = Duration::from_millis(1);
+    let pool = Pool::<u32, ()>::with_capacity(1);
+    let before = Instant::now();
+    let (completer, _completion) = pool.rent();
+    let begun = Instant::now();
+    while begun.elapsed() < 3 * tick {
+        std::thread::yield_now();
+    }
+    let least = begun.elapsed();
+    let age = completer.origin().age();
+    let most = before.elapsed();
+    assert!(
+        least <= age + tick && age <= most + tick,
+        "{least:?} {age:?} {most:?}"
+    );
 }
 
 #[test]

@@ -214,8 +214,11 @@ fn the_common_way_has_these_shapes() {
     }
 }
 
+type Question = (&'static str, fn(Word) -> bool);
+
+/// The questions that a word answers with yes.
 fn answers(word: Word) -> Vec<&'static str> {
-    let questions: [(&str, fn(Word) -> bool); 11] = [
+    let questions: [Question; 11] = [
         ("idle", Word::is_idle),
         ("retired", Word::is_retired),
         ("pending", Word::is_pending),

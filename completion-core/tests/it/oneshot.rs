@@ -202,6 +202,7 @@ fn closing_the_pool_closes_its_channels() {
     sent.send(7).unwrap();
     let probe = Probe::new();
     assert!(watch(&mut tx, &probe).is_pending());
+    assert!(!tx.is_closed());
     pool.close(());
     assert_eq!(probe.wakes(), 1);
     assert!(watch(&mut tx, &probe).is_ready());

@@ -90,7 +90,9 @@ impl Requests for Assigned {
     }
 
     fn len(&self) -> usize {
-        self.len()
+        let len = self.len();
+        assert_eq!(self.is_empty(), len == 0);
+        len
     }
 
     fn held(&self) -> usize {
@@ -143,7 +145,9 @@ impl Requests for Keyed {
     }
 
     fn len(&self) -> usize {
-        self.map.len()
+        let len = self.map.len();
+        assert_eq!(self.map.is_empty(), len == 0);
+        len
     }
 
     fn held(&self) -> usize {
