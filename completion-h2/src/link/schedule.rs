@@ -33,7 +33,7 @@
 //! # Quiet
 //!
 //! h2 calls wakers under its lock, and an executor's waker is not to be called there: it may do anything. The driver calls
-//! h2 while it is awake, so it is not woken then. Who calls h2 elsewhere counts itself in the word meanwhile
+//! h2 while it is awake, and closes before it drops h2, so it is not woken then. Who calls h2 elsewhere counts itself in the word meanwhile
 //! ([`Schedule::quietly`]). Who finds `AWAKE` clear but somebody quiet leaves the wake to the next who has left h2 and
 //! sees `OWED`. On 32-bit targets the count is modulo 64: with as many threads in h2 at once a wake may come
 //! early, but none is lost.
@@ -288,10 +288,12 @@ impl Schedule {
     }
 
     /// Whatever is told from here on is told too late. The caller has recorded the cause, and then drains the queues.
+    ///
+    /// A driver that is dropped asleep is awake from here on, so that h2 wakes nobody when it is dropped after this.
     pub(crate) fn close(&self) {
         // ORDERING: Release publishes the cause with CLOSED. Acquire pairs with the release of every `tell` that came
         // before, so that the drain which follows sees what was pushed before them.
-        self.word.fetch_or(CLOSED, Ordering::AcqRel);
+        self.word.fetch_or(CLOSED | AWAKE, Ordering::AcqRel);
     }
 }
 

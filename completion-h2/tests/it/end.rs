@@ -1,7 +1,10 @@
 //! The end of the driver: dropped, panicked, done.
 
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use completion_h2::client::Builder;
@@ -35,6 +38,35 @@ async fn a_driver_dropped_before_its_first_poll_fails_everything() {
     assert!(client.is_closed());
     assert_eq!(client.pool_stats().in_use, 0);
     peer.finish().await;
+}
+
+/// h2 wakes all streams under its lock when it is dropped. An executor may do anything inside of a wake.
+#[tokio::test]
+async fn a_driver_dropped_asleep_wakes_no_executor() {
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    let (io, _peer) = tokio::io::duplex(4096);
+    let (client, mut driver) = Builder::new().handshake(io).await.unwrap();
+    let request = client.request(get("/"));
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(Arc::clone(&count));
+    let polled = Pin::new(&mut driver).poll(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+    assert_eq!(count.0.load(Ordering::SeqCst), 0, "not asleep");
+    drop(driver);
+    assert_eq!(count.0.load(Ordering::SeqCst), 0);
+    fails(
+        within("an error", request).await,
+        ErrorKind::Abandoned,
+        false,
+    );
 }
 
 #[tokio::test]
