@@ -2,15 +2,17 @@
 
 use super::Pool;
 use crate::round::SlotRef;
+use crate::shard::Shard;
 use crate::sync::Ordering;
 
 impl<T, E> Pool<T, E> {
     /// What the pool has done so far.
     ///
-    /// Nothing on the way of a round counts for it: it is derived from the free bits and from what
-    /// each source knows of itself; only a round that becomes held is counted, and when it is held no
-    /// more. While rounds are under way the figures are of slightly different moments; at rest they are
-    /// exact, except `high_water`, which is an upper bound.
+    /// No round on its way writes anything for it that threads share: it is derived from the free bits, and
+    /// from a count that each source keeps of its own; only a round that becomes held is counted, and
+    /// when it is held no more. While rounds are under way the figures are of slightly different moments, so
+    /// `rented`, which is a sum of two, may fall back a little; at rest they are exact, except
+    /// `high_water`, which is an upper bound at any time.
     ///
     /// ```
     /// let pool = completion_core::Pool::<u32, ()>::with_capacity(2);
@@ -27,14 +29,13 @@ impl<T, E> Pool<T, E> {
             in_use += out;
         }
         let inner = self.inner();
-        let used_before = self.all().filter(|slot| slot.rounds() != 0).count();
-        let used_first = self.out().filter(|slot| slot.rounds() == 0).count();
+        let high_water = self.shards().iter().map(Self::ever_out).sum();
         let returned = self.returned();
         PoolStats {
             capacity,
             in_use,
             held: inner.owner.holding.count(),
-            high_water: used_before + used_first,
+            high_water,
             rented: returned + in_use as u64,
             returned,
             // ORDERING: Relaxed, twice; statistics.
@@ -47,6 +48,16 @@ impl<T, E> Pool<T, E> {
     pub(super) fn returned(&self) -> u64 {
         let rounds = self.all().map(|slot| slot.rounds() as u64);
         self.inner().returned_before + rounds.sum::<u64>()
+    }
+
+    /// How many sources of a shard were ever out.
+    fn ever_out(shard: &Shard) -> usize {
+        // Looked at first: whatever is home by then has counted its round.
+        let mut out = shard.out().peekable();
+        let ever = |&bit: &u32| {
+            out.next_if_eq(&bit).is_some() || Self::slot(shard.slot(bit)).rounds() != 0
+        };
+        shard.bits().filter(ever).count()
     }
 
     fn all(&self) -> impl Iterator<Item = SlotRef<T, E>> {
@@ -90,7 +101,7 @@ impl<T, E> Pool<T, E> {
 ///
 /// // What happened since the last look.
 /// fn report(last: PoolStats, now: PoolStats) -> String {
-///     let rounds = now.rented - last.rented;
+///     let rounds = now.returned - last.returned; // `rented` may fall back, this only grows
 ///     let overflowed = now.overflowed - last.overflowed;
 ///     format!("{rounds} rounds, and {overflowed} for which {} sources were too few", now.capacity)
 /// }

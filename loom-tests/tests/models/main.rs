@@ -20,6 +20,7 @@ mod pool_close;
 mod share_and_drop;
 mod shrink;
 mod static_pool;
+mod stats;
 mod status;
 mod tail_of_complete_and_next_round;
 mod tokens_and_cancel;
