@@ -39,7 +39,7 @@ pub use waiting::Rent;
 #[cfg(feature = "std")]
 pub(crate) use waiting::{Lease, Waiting};
 
-/// A bounded pool of completion sources: one allocation in the beginning, none per round.
+/// A bounded pool of completion sources: allocated in the beginning, and nothing per round.
 ///
 /// [`rent`](Self::rent) lends a source for one round. It comes back by itself, inside the poll that
 /// takes the outcome, or with whichever handle leaves last. A full pool never blocks:
