@@ -12,7 +12,7 @@ impl<T, E> Pool<T, E> {
     /// from a count that each source keeps of its own; only a round that becomes held is counted, and
     /// when it is held no more. While rounds are under way the figures are of slightly different moments, so
     /// `rented`, which is a sum of two, may fall back a little; at rest they are exact, except
-    /// `high_water`, which is an upper bound at any time.
+    /// `high_water`, which is an upper bound.
     ///
     /// ```
     /// let pool = completion_core::Pool::<u32, ()>::with_capacity(2);
