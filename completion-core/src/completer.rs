@@ -101,7 +101,8 @@ impl<'a, T, E> Completer<'a, T, E> {
     ///
     /// # Errors
     ///
-    /// The value comes back if the [`Completion`](crate::Completion) was dropped.
+    /// The value comes back if nobody waits: the [`Completion`](crate::Completion) was dropped or closed, or its
+    /// pool closed.
     ///
     /// # Examples
     ///
@@ -122,7 +123,7 @@ impl<'a, T, E> Completer<'a, T, E> {
     ///
     /// # Errors
     ///
-    /// The error comes back if the [`Completion`](crate::Completion) was dropped.
+    /// The error comes back if nobody waits, as for [`complete`](Self::complete).
     ///
     /// # Examples
     ///
@@ -145,7 +146,7 @@ impl<'a, T, E> Completer<'a, T, E> {
     ///
     /// # Errors
     ///
-    /// If the [`Completion`](crate::Completion) was dropped: nobody hears of it.
+    /// If nobody waits, as for [`complete`](Self::complete): nobody hears of it.
     ///
     /// # Examples
     ///

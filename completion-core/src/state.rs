@@ -80,7 +80,7 @@
 //!
 //! ## 5. When foreign code runs
 //!
-//! `Waker::clone`: in `poll`, before any step. `Waker::wake`, `Waker::drop`, drop of a payload: after
+//! `Waker::clone`: in `poll` and `poll_closed`, before any step. `Waker::wake`, `Waker::drop`, drop of a payload: after
 //! the last access to the slot, on locals; a replaced waker is dropped after the new one is in place,
 //! when the slot is in a stable state. A slot that comes home may wake who waits for one: by then no
 //! handle refers to it. A pool's report of held rounds: after the consumer's closing step, and before it

@@ -105,6 +105,9 @@ impl<B> Client<B> {
     /// No readiness is needed: if the queue is full, the future waits for a place first. It has been submitted when this
     /// returns, unless the queue is full; polling it only receives the outcome.
     ///
+    /// Chunks of the body that were not sent when its stream is reset are dropped under h2's lock: the drop of such a chunk
+    /// must not call the client.
+    ///
     /// # Errors
     ///
     /// The future resolves to an [`Error`]; see [`ErrorKind`](crate::ErrorKind) for what can happen.

@@ -1,4 +1,5 @@
-//! The only file that names atomics, locks, and the two parts of other crates that threads meet in.
+//! The only file that names atomics, locks, and the two parts of other crates that threads meet in; `OnceLock` aside,
+//! which holds what is known once.
 //!
 //! Everything else reaches them through this facade, so that `loom-tests` can compile the very same sources against loom's
 //! types by putting its own `sync` module in this place.

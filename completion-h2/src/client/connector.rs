@@ -165,7 +165,11 @@ struct Connections {
 /// let tasks = Arc::new(Mutex::new(JoinSet::new()));
 /// let spawn = {
 ///     let tasks = Arc::clone(&tasks);
-///     move |task: ConnectionTask| tasks.lock().unwrap().spawn(task)
+///     move |task: ConnectionTask| {
+///         let mut tasks = tasks.lock().unwrap();
+///         while tasks.try_join_next().is_some() {} // connections that have ended
+///         tasks.spawn(task);
+///     }
 /// };
 /// let connector = Connector::new(Builder::new(), connect, spawn);
 /// let request = http::Request::get("http://localhost/").body(Empty::<Bytes>::new())?;

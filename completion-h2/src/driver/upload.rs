@@ -5,7 +5,8 @@
 //! and trailers need none (RFC 9113, section 6.9.1), and a peer that gives back its window only at the end must see it.
 //! Room is reserved for as much as there is to send: h2 would fill a smaller reservation with a smaller frame. A body that
 //! has nothing yet holds none, because the connection's window is everybody's.
-//! What h2 buffers of a stream is bounded by one frame of its body. A body that ends with its last data frame ends the
+//! What h2 buffers of a stream is bounded by one frame of its body; the rest of one that is reset h2 drops under its lock, so
+//! the drop of a body's data must not call the client. A body that ends with its last data frame ends the
 //! stream in that frame.
 
 use std::pin::Pin;

@@ -108,3 +108,20 @@ fn quietly_tell_and_sleep() {
         assert!(witness.wakes() <= 1);
     });
 }
+
+/// A driver that is dropped asleep closes before it drops what it has of h2, which then wakes its streams.
+#[test]
+fn close_asleep() {
+    explore(None, || {
+        let witness = Arc::new(Witness::new(Kind::A));
+        let schedule = Arc::new(asleep(&witness));
+        let body = {
+            let schedule = schedule.clone();
+            thread::spawn(move || schedule.quietly(|| ()))
+        };
+        schedule.close();
+        wake_connection(&schedule, &witness);
+        body.join().unwrap();
+        assert_eq!(witness.wakes(), 0);
+    });
+}

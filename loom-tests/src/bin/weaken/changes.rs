@@ -101,6 +101,8 @@ pub(crate) const CHANGES: &[Change] = changes! {
         "lock().closed = " .. "true" => "false";
     "pool/shrinking.rs", "shrinking forgets versions":
         "Inner::new(capacity, |number| " .. "self.nth(number).peek()" => "{ let _ = number; crate::state::Word::NEW.begun() }";
+    "pool/stats.rs", "what is out is not counted":
+        "fn ever_out(" .. "out.next_if_eq(&bit).is_some()" => "false";
     "pool/holding.rs", "a held id is not taken":
         "fn is_taken(" .. "word.is_held()" => "false";
 
@@ -117,6 +119,8 @@ pub(crate) const CHANGES: &[Change] = changes! {
         "fn drop(" .. "before & OWED != 0" => "false";
     "link/schedule.rs", "a driver that is polled unasked is not awake":
         "own protocol.\n        self.word.fetch_or(" .. "AWAKE" => "0";
+    "link/schedule.rs", "a driver that ends asleep is not awake":
+        "fn close(" .. "CLOSED | AWAKE" => "CLOSED";
     "link/schedule.rs", "the driver goes to sleep over an event":
         "fn sleep(" .. "word & EVENTS != 0" => "false";
 
