@@ -117,7 +117,7 @@ impl<T, E> Future for Rent<'_, T, E> {
             } else if !pool.shards().iter().any(Shard::is_wanted) {
                 match pool.try_rent() {
                     Ok(round) => return Poll::Ready(Ok(round)),
-                    Err(RentError::Exhausted) if !pool.slots.is_empty() => {}
+                    Err(RentError::Exhausted) => {}
                     Err(reason) => return Poll::Ready(Err(reason)),
                 }
             }

@@ -1,6 +1,7 @@
 //! Walks every word that the transitions reach, and holds it against the tables.
 
 use std::collections::BTreeSet;
+use std::format;
 use std::vec::Vec;
 
 use super::*;
@@ -262,5 +263,39 @@ fn every_question_has_this_answer() {
     ];
     for (word, expected) in table {
         assert_eq!(answers(word), expected, "{word:?}");
+    }
+}
+
+#[test]
+fn a_word_says_what_is_in_it() {
+    let shown = |word: Word| {
+        let text = format!("{word:?}");
+        let inner = text.strip_prefix("Word { ").unwrap();
+        let fields = inner.strip_suffix(" }").unwrap().split(", ");
+        let told = fields.filter(|field| !field.ends_with("false") && !field.ends_with("None"));
+        told.collect::<Vec<_>>().join(", ")
+    };
+    let unique = Word::FRESH;
+    let taking = Word::from_raw(VERSION_ONE | Word::TAKING | Word::SUCCEEDED.raw());
+    let held = unique.shared(true);
+    for (word, expected) in [
+        (Word::NEW, "version: 0"),
+        (unique, "version: 0, consumer: true, producer: true"),
+        (
+            Watcher::filled(Word::DESERTED),
+            "version: 0, producer: true, watched: true, ending: Some(Cancelled)",
+        ),
+        (held, "version: 0, consumer: true, held: true, shared: true"),
+        (held.let_go(), "version: 0, consumer: true, shared: true"),
+        (
+            Word::AWAITED,
+            "version: 0, consumer: true, producer: true, waiting: true",
+        ),
+        (
+            taking,
+            "version: 1, consumer: true, taking: true, ending: Some(Value)",
+        ),
+    ] {
+        assert_eq!(shown(word), expected);
     }
 }

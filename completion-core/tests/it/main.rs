@@ -30,5 +30,7 @@ mod support;
 mod token;
 #[cfg(feature = "alloc")]
 mod traits;
+#[cfg(feature = "std")]
+mod waiting;
 mod wakers;
 mod watching;

@@ -20,6 +20,7 @@ static COUNTING: Counting = Counting;
 
 thread_local! {
     static CALLS: Cell<usize> = const { Cell::new(0) };
+    static FREED: Cell<usize> = const { Cell::new(0) };
 }
 
 /// So many that each shard of a pool has two.
@@ -34,10 +35,9 @@ type Large = [u8; 44_444];
 
 impl Counting {
     fn count(layout: Layout, step: isize) {
-        if step > 0 {
-            // A thread that is ending may have no counter any more, and nobody to read it.
-            let _ = CALLS.try_with(|calls| calls.set(calls.get() + 1));
-        }
+        let counter = if step > 0 { &CALLS } else { &FREED };
+        // A thread that is ending may have no counter any more, and nobody to read it.
+        let _ = counter.try_with(|counter| counter.set(counter.get() + 1));
         if layout.align() == 64 && WATCHED.contains(&layout.size()) {
             WATCHED_LIVE.fetch_add(step, Ordering::SeqCst);
         }
@@ -64,6 +64,13 @@ pub(crate) fn allocations<R>(step: impl FnOnce() -> R) -> (usize, R) {
     let before = CALLS.get();
     let done = step();
     (CALLS.get() - before, done)
+}
+
+/// How many blocks more this thread has after `step` than before.
+pub(crate) fn kept(step: impl FnOnce()) -> usize {
+    let freed = FREED.get();
+    let (allocated, ()) = allocations(step);
+    allocated.saturating_sub(FREED.get() - freed)
 }
 
 type Round<'a> = (Completer<'a, u64, ()>, Completion<'a, u64, ()>);

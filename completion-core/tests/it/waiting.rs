@@ -8,6 +8,7 @@ use std::thread;
 use completion_core::{Completer, Completion, Pool, Rent, RentError};
 use futures_lite::future::block_on;
 
+use crate::memory::kept;
 use crate::support::{Ledger, Payload, Probe, caught, poll, scaled, unwind, widths};
 
 type Round = (Completer<'static, u64, ()>, Completion<'static, u64, ()>);
@@ -363,6 +364,28 @@ fn an_executor_that_polls_inside_wake_rents_inside_the_return() {
     assert_eq!(completion.try_take().unwrap().unwrap().tag(), 1);
     assert!(!probe.on_wake.disarm());
     assert_eq!((ledger.live(), pool.stats().in_use), (0, 0));
+}
+
+#[test]
+fn who_gives_up_is_forgotten_while_others_wait() {
+    let pool = Pool::<u64, ()>::with_capacity(1);
+    let probe = Probe::new();
+    let _lent = pool.try_rent().unwrap();
+    let stays: Vec<_> = (0..4).map(|_| waiting(&pool, &probe)).collect();
+    let kept = kept(|| (0..1_000).for_each(|_| drop(waiting(&pool, &probe))));
+    assert!(kept <= 2 * stays.len(), "{kept}");
+}
+
+#[test]
+fn a_rent_shows_whether_it_waits() {
+    let pool = Pool::<u64, ()>::with_capacity(1);
+    let _lent = pool.try_rent().unwrap();
+    let shown = |waits| format!("Rent {{ waits: {waits}, .. }}");
+    assert_eq!(format!("{:?}", pool.rent_async()), shown(false));
+    assert_eq!(
+        format!("{:?}", waiting(&pool, &Probe::new())),
+        shown(true)
+    );
 }
 
 #[test]
