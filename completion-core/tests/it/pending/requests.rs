@@ -331,4 +331,5 @@ fn forged_ids_are_refused() {
         assert!(!requests.map.contains(forged));
     }
     assert!(!pending.is_ready());
+    assert_eq!(requests.map.stats().in_use, 1);
 }
