@@ -191,6 +191,12 @@ impl Word {
         !self.is_saturated()
     }
 
+    /// The same round's word in this shape.
+    #[inline(always)]
+    pub(crate) const fn reshaped(self, shape: Self) -> Self {
+        Self(self.0 & VERSION_MASK | shape.0)
+    }
+
     /// What `step` makes of a word whose shape is known: the step is taken by the shape alone, which for
     /// a constant the compiler does.
     #[inline(always)]

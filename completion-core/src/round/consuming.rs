@@ -15,20 +15,20 @@ impl<T, E> SlotRef<T, E> {
     #[inline(always)]
     pub(crate) fn poll(self, waker: &Waker, forget: impl FnOnce()) -> Option<Outcome<T, E>> {
         let word = self.word();
-        if word == self.in_shape(Word::SUCCEEDED) {
-            return Some(self.take_commonly(Word::SUCCEEDED, forget));
+        if word == self.in_shape(word, Word::SUCCEEDED) {
+            return Some(self.take_commonly(word, Word::SUCCEEDED, forget));
         }
-        if word == self.in_shape(Word::FRESH) {
+        if word == self.in_shape(word, Word::FRESH) {
             self.waiter().fill(waker.clone());
-            let fresh = self.in_shape(Word::FRESH);
+            let fresh = self.in_shape(word, Word::FRESH);
             let Err(actual) = self.enlist_once::<Waiter>(fresh, Word::FRESH) else {
                 return None;
             };
             let ended = self.enlist::<Waiter>(actual)?;
             return Some(self.take(ended, forget));
         }
-        if word == self.in_shape(Word::ABANDONED) {
-            return Some(self.take_commonly(Word::ABANDONED, forget));
+        if word == self.in_shape(word, Word::ABANDONED) {
+            return Some(self.take_commonly(word, Word::ABANDONED, forget));
         }
         let ended = self.poll_carefully(word, waker)?;
         Some(self.take(ended, forget))
@@ -104,10 +104,10 @@ impl<T, E> SlotRef<T, E> {
 
     /// The same from a shape of the common way.
     #[inline(always)]
-    fn take_commonly(self, shape: Word, forget: impl FnOnce()) -> Outcome<T, E> {
+    fn take_commonly(self, word: Word, shape: Word, forget: impl FnOnce()) -> Outcome<T, E> {
         let outcome = self.outcome(shape);
         forget();
-        self.depart(self.in_shape(shape), shape, Word::CONSUMER);
+        self.depart(self.in_shape(word, shape), shape, Word::CONSUMER);
         outcome
     }
 
@@ -159,10 +159,10 @@ impl<T, E> SlotRef<T, E> {
     #[inline(never)]
     pub(crate) fn drop_consumer(self) {
         let word = self.word();
-        let first = if word == self.in_shape(Word::FRESH) {
-            self.desert_once(self.in_shape(Word::FRESH), Word::FRESH)
-        } else if word == self.in_shape(Word::AWAITED) {
-            self.desert_once(self.in_shape(Word::AWAITED), Word::AWAITED)
+        let first = if word == self.in_shape(word, Word::FRESH) {
+            self.desert_once(self.in_shape(word, Word::FRESH), Word::FRESH)
+        } else if word == self.in_shape(word, Word::AWAITED) {
+            self.desert_once(self.in_shape(word, Word::AWAITED), Word::AWAITED)
         } else {
             Err(word)
         };

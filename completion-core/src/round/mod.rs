@@ -7,6 +7,8 @@
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
+use begun::{Begun, Copied as _};
+
 use crate::completer::Completer;
 use crate::completion::Completion;
 use crate::error::CompletionError;
@@ -16,6 +18,7 @@ use crate::sync::{AtomicRaw, Ordering};
 use crate::trace::{Origin, Trace};
 
 mod beginning;
+mod begun;
 mod by_token;
 mod consuming;
 mod holding;
@@ -58,14 +61,15 @@ pub(crate) type Outcome<T, E> = Result<T, CompletionError<E>>;
 ///
 /// That word is a copy: on the common way what is found in the slot is only compared with it, and the
 /// next word is made of it, so that no step waits for the one before it to reach the slot. Who acts by
-/// token or from outside has none; a shape of the common way is never that of a shared round.
+/// token or from outside has none; a shape of the common way is never that of a shared round. Nor has anybody
+/// where a word is wider than a pointer: a handle is two pointers at most.
 ///
 /// Invariant: the slot is alive while the holder's presence bit is set, or while its owner (a pool or
 /// a source) is borrowed. Functions that take `self` and clear the presence bit are the last to use
 /// it. A pointer, not a reference: a peer may free the slot while such a function is still running.
 pub(crate) struct SlotRef<T, E> {
     slot: NonNull<Slot<T, E>>,
-    begun: Word,
+    begun: Begun,
     owns: PhantomData<Slot<T, E>>,
 }
 
@@ -82,7 +86,7 @@ impl<T, E> SlotRef<T, E> {
     pub(crate) fn new(slot: NonNull<Slot<T, E>>) -> Self {
         Self {
             slot,
-            begun: Word::FRESH,
+            begun: Begun::of(Word::FRESH),
             owns: PhantomData,
         }
     }
@@ -90,13 +94,16 @@ impl<T, E> SlotRef<T, E> {
     /// A pointer for the parties of the round that began with this word.
     #[inline(always)]
     fn of(self, begun: Word) -> Self {
-        Self { begun, ..self }
+        Self {
+            begun: Begun::of(begun),
+            ..self
+        }
     }
 
     /// The word that this round has in a shape of the common way.
     #[inline(always)]
-    fn in_shape(self, shape: Word) -> Word {
-        self.begun.stepped(Word::FRESH, |_| shape)
+    fn in_shape(self, seen: Word, shape: Word) -> Word {
+        self.begun.in_shape(seen, shape)
     }
 
     #[inline(always)]

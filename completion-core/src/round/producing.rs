@@ -13,13 +13,13 @@ impl<T, E> SlotRef<T, E> {
     #[inline(always)]
     pub(crate) fn produce<C: Carry<T, E>>(self, carried: C) -> Result<(), C> {
         let word = self.word();
-        let first = if word == self.in_shape(Word::FRESH) {
-            self.produce_once(self.in_shape(Word::FRESH), Word::FRESH, carried)
-        } else if word == self.in_shape(Word::AWAITED) {
-            self.produce_once(self.in_shape(Word::AWAITED), Word::AWAITED, carried)
-        } else if word == self.in_shape(Word::DESERTED) {
+        let first = if word == self.in_shape(word, Word::FRESH) {
+            self.produce_once(self.in_shape(word, Word::FRESH), Word::FRESH, carried)
+        } else if word == self.in_shape(word, Word::AWAITED) {
+            self.produce_once(self.in_shape(word, Word::AWAITED), Word::AWAITED, carried)
+        } else if word == self.in_shape(word, Word::DESERTED) {
             self.depart(
-                self.in_shape(Word::DESERTED),
+                self.in_shape(word, Word::DESERTED),
                 Word::DESERTED,
                 Word::PRODUCER,
             );
@@ -72,10 +72,10 @@ impl<T, E> SlotRef<T, E> {
     #[inline(always)]
     pub(crate) fn produce_nothing(self, ending: Ending) -> bool {
         let word = self.word();
-        let first = if word == self.in_shape(Word::FRESH) {
-            self.end_commonly(self.in_shape(Word::FRESH), Word::FRESH, ending)
-        } else if word == self.in_shape(Word::AWAITED) {
-            self.end_commonly(self.in_shape(Word::AWAITED), Word::AWAITED, ending)
+        let first = if word == self.in_shape(word, Word::FRESH) {
+            self.end_commonly(self.in_shape(word, Word::FRESH), Word::FRESH, ending)
+        } else if word == self.in_shape(word, Word::AWAITED) {
+            self.end_commonly(self.in_shape(word, Word::AWAITED), Word::AWAITED, ending)
         } else {
             Err(word)
         };
@@ -116,7 +116,7 @@ impl<T, E> SlotRef<T, E> {
     /// Ends the round from a word that has a shape of the common way, if its generation does not matter.
     #[inline(always)]
     fn end_commonly(self, from: Word, shape: Word, ending: Ending) -> Result<(), Word> {
-        self.end_once(from, self.in_shape(shape.ended(ending)), shape.wake())
+        self.end_once(from, self.in_shape(from, shape.ended(ending)), shape.wake())
     }
 
     /// The publishing step: from a pending word to its ending, and the waker out. After it the slot is

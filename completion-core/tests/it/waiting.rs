@@ -382,10 +382,7 @@ fn a_rent_shows_whether_it_waits() {
     let _lent = pool.try_rent().unwrap();
     let shown = |waits| format!("Rent {{ waits: {waits}, .. }}");
     assert_eq!(format!("{:?}", pool.rent_async()), shown(false));
-    assert_eq!(
-        format!("{:?}", waiting(&pool, &Probe::new())),
-        shown(true)
-    );
+    assert_eq!(format!("{:?}", waiting(&pool, &Probe::new())), shown(true));
 }
 
 #[test]

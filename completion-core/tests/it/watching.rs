@@ -257,7 +257,8 @@ fn watching_races_leaving() {
                 if turn % 3 == 0 {
                     let watcher = Probe::new();
                     let pending = watch(&mut completer, &watcher.waker()).is_pending();
-                    assert_eq!(watcher.live(), isize::from(pending));
+                    // If pending, unless the completion has left by now.
+                    assert!(watcher.live() <= isize::from(pending));
                 }
                 if turn % 2 == 0 {
                     block_on(completer.closed());

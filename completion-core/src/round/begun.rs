@@ -1,0 +1,53 @@
+//! The word with which a round began, as its handles keep it: where that makes a handle no more than two
+//! pointers, and nowhere else.
+
+use crate::state::Word;
+
+/// The copy, or nothing.
+pub(super) type Begun = <[(); COPIES] as Width>::Begun;
+
+const COPIES: usize = if size_of::<Word>() <= size_of::<usize>() {
+    1
+} else {
+    0
+};
+
+pub(super) trait Width {
+    type Begun: Copied;
+}
+
+impl Width for [(); 1] {
+    type Begun = Word;
+}
+
+impl Width for [(); 0] {
+    type Begun = ();
+}
+
+pub(super) trait Copied: Copy {
+    fn of(begun: Word) -> Self;
+    /// The word that the round has in a shape of the common way: made of the copy, else of what was `seen`.
+    fn in_shape(self, seen: Word, shape: Word) -> Word;
+}
+
+impl Copied for Word {
+    #[inline(always)]
+    fn of(begun: Word) -> Self {
+        begun
+    }
+
+    #[inline(always)]
+    fn in_shape(self, _seen: Word, shape: Word) -> Word {
+        self.stepped(Word::FRESH, |_| shape)
+    }
+}
+
+impl Copied for () {
+    #[inline(always)]
+    fn of(_begun: Word) -> Self {}
+
+    #[inline(always)]
+    fn in_shape(self, seen: Word, shape: Word) -> Word {
+        seen.reshaped(shape)
+    }
+}
