@@ -144,7 +144,7 @@ pub(crate) struct Word(Raw);
 
 impl Word {
     /// Presence: a `Completion` is lent.
-    pub(crate) const CONSUMER: Raw = 1 << 0;
+    pub(crate) const CONSUMER: Raw = 1;
     /// Presence: somebody may write the payload.
     pub(crate) const PRODUCER: Raw = 1 << 1;
     /// Presence: somebody is still moving wakers out.

@@ -283,6 +283,8 @@ fn a_worn_out_source_retires_and_never_repeats_a_version() {
     for old in seen {
         assert_eq!(source.cancel(old).unwrap_err().reason(), Rejection::Stale);
     }
+    source.renew();
+    assert!(source.begin().is_ok());
 }
 
 #[test]
