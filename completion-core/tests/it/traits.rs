@@ -116,11 +116,8 @@ mod rent {
     }
 
     #[test]
-    fn it_takes_four_words() {
-        assert_eq!(
-            size_of::<Rent<'static, [u64; 9], String>>(),
-            4 * size_of::<usize>()
-        );
+    fn it_takes_four_words_at_most() {
+        assert!(size_of::<Rent<'static, [u64; 9], String>>() <= 4 * size_of::<usize>());
     }
 }
 
@@ -241,8 +238,9 @@ fails! {
 #[test]
 fn sizes_are_what_they_are_meant_to_be() {
     const WORD: usize = size_of::<usize>();
-    // A pointer, and the word with which the round began.
-    const HANDLE: usize = 2 * WORD;
+    // A pointer, and the word with which the round began, where that is no wider than a pointer.
+    const IS_WIDER: bool = cfg!(all(target_pointer_width = "32", target_has_atomic = "64"));
+    const HANDLE: usize = if IS_WIDER { WORD } else { 2 * WORD };
     assert_eq!(size_of::<Completer<'static, [u64; 9], String>>(), HANDLE);
     assert_eq!(size_of::<Completion<'static, [u64; 9], String>>(), HANDLE);
     assert_eq!(size_of::<Option<Completer<'static, u8, u8>>>(), HANDLE);
