@@ -51,3 +51,21 @@ impl Copied for () {
         seen.reshaped(shape)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_or_without_a_copy_a_round_has_the_same_words() {
+        let begun = Word::FRESH.shared(false).dropped().next_round().begun();
+        for seen in [Word::FRESH, Word::AWAITED, Word::DESERTED] {
+            let seen = begun.reshaped(seen);
+            for shape in [Word::FRESH, Word::AWAITED, Word::SUCCEEDED] {
+                let word = <Word as Copied>::of(begun).in_shape(seen, shape);
+                assert_eq!(word, <() as Copied>::of(begun).in_shape(seen, shape));
+                assert!(word.has_shape(shape) && word.version() == 1);
+            }
+        }
+    }
+}
