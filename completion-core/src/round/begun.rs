@@ -21,7 +21,7 @@ impl Width for [(); 1] {
 }
 
 impl Width for [(); 0] {
-    type Begun = ();
+    type Begun = Nothing;
 }
 
 pub(super) trait Copied: Copy {
@@ -42,9 +42,15 @@ impl Copied for Word {
     }
 }
 
-impl Copied for () {
+/// No copy.
+#[derive(Clone, Copy)]
+pub(super) struct Nothing;
+
+impl Copied for Nothing {
     #[inline(always)]
-    fn of(_begun: Word) -> Self {}
+    fn of(_begun: Word) -> Self {
+        Self
+    }
 
     #[inline(always)]
     fn in_shape(self, seen: Word, shape: Word) -> Word {
@@ -62,8 +68,8 @@ mod tests {
         for seen in [Word::FRESH, Word::AWAITED, Word::DESERTED] {
             let seen = begun.reshaped(seen);
             for shape in [Word::FRESH, Word::AWAITED, Word::SUCCEEDED] {
-                let word = <Word as Copied>::of(begun).in_shape(seen, shape);
-                assert_eq!(word, <() as Copied>::of(begun).in_shape(seen, shape));
+                let word = Word::of(begun).in_shape(seen, shape);
+                assert_eq!(word, Nothing::of(begun).in_shape(seen, shape));
                 assert!(word.has_shape(shape) && word.version() == 1);
             }
         }
