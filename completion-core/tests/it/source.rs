@@ -387,6 +387,7 @@ fn debug_shows_the_state_and_never_the_payload() {
     };
     assert_eq!(format!("{rejected:?}"), "Rejected { reason: Closed, .. }");
     assert_eq!(rejected.to_string(), Rejection::Closed.to_string());
+    assert_eq!(rejected.into_parts().0, Rejection::Closed);
     let _ = format!("{:?}", source.begin().unwrap().1);
 }
 
@@ -415,6 +416,8 @@ fn errors_say_what_happened_and_keep_their_cause() {
         Rejection::Stale.to_string(),
         #[cfg(feature = "alloc")]
         completion_core::RentError::Exhausted.to_string(),
+        #[cfg(feature = "alloc")]
+        completion_core::RentError::Closed.to_string(),
     ];
     for (n, text) in texts.iter().enumerate() {
         assert!(text.starts_with(char::is_lowercase), "{text}");
