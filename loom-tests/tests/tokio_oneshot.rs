@@ -31,8 +31,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 
 struct Keeping;
 
+// SAFETY: what is handed out is the system's, and stays valid for ever.
 unsafe impl GlobalAlloc for Keeping {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promises are those that the system's allocator asks for.
         unsafe { System.alloc(layout) }
     }
 

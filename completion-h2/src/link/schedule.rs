@@ -263,6 +263,7 @@ impl Schedule {
             if word & EVENTS != 0 {
                 return false;
             }
+            // ORDERING: Relaxed, as above.
             match self.word.compare_exchange_weak(
                 word,
                 word & !AWAKE,

@@ -13,6 +13,7 @@ struct Count(AtomicUsize);
 
 impl Wake for Count {
     fn wake(self: Arc<Self>) {
+        // ORDERING: SeqCst; a count, off every way.
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
@@ -30,6 +31,7 @@ fn asleep() -> (Arc<Link>, Arc<Count>, Waker) {
 }
 
 fn wakes(count: &Count) -> usize {
+    // ORDERING: SeqCst, as above.
     count.0.load(Ordering::SeqCst)
 }
 
@@ -151,6 +153,7 @@ fn a_submission_that_races_the_close_is_seen_by_one_of_the_two() {
         thread::scope(|scope| {
             scope.spawn(|| {
                 start.wait();
+                // ORDERING: Relaxed, here and below; that the schedule orders them is what is tried.
                 pushed.store(1, Ordering::Relaxed);
                 if link.schedule.tell_queue() {
                     seen.fetch_add(pushed.swap(0, Ordering::Relaxed), Ordering::Relaxed);

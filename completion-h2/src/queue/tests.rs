@@ -12,6 +12,7 @@ struct Count(AtomicUsize);
 
 impl Wake for Count {
     fn wake(self: Arc<Self>) {
+        // ORDERING: SeqCst; a count, off every way.
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
@@ -38,6 +39,7 @@ impl Waiting {
     }
 
     fn wakes(&self) -> usize {
+        // ORDERING: SeqCst, as above.
         self.count.0.load(Ordering::SeqCst)
     }
 }

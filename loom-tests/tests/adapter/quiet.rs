@@ -14,6 +14,12 @@ fn wake_connection(schedule: &Schedule, witness: &Witness) {
     assert_eq!(witness.wakes(), before, "woken under h2's lock");
 }
 
+/// Somebody who calls h2, which wakes nobody.
+fn done_with_h2(schedule: &Arc<Schedule>) -> thread::JoinHandle<()> {
+    let schedule = schedule.clone();
+    thread::spawn(move || schedule.quietly(|| ()))
+}
+
 /// The driver runs, goes to sleep, or sleeps.
 #[test]
 fn quietly_and_sleep() {
@@ -36,10 +42,7 @@ fn quietly_and_poll() {
     explore(None, || {
         let witness = Arc::new(Witness::new(Kind::A));
         let schedule = Arc::new(asleep(&witness));
-        let body = {
-            let schedule = schedule.clone();
-            thread::spawn(move || schedule.quietly(|| ()))
-        };
+        let body = done_with_h2(&schedule);
         schedule.begin(&witness.waker());
         wake_connection(&schedule, &witness);
         assert!(schedule.take_connection());
@@ -94,10 +97,7 @@ fn quietly_tell_and_sleep() {
     explore(Some(3), || {
         let witness = Arc::new(Witness::new(Kind::A));
         let schedule = Arc::new(asleep(&witness));
-        let body = {
-            let schedule = schedule.clone();
-            thread::spawn(move || schedule.quietly(|| ()))
-        };
+        let body = done_with_h2(&schedule);
         let teller = {
             let schedule = schedule.clone();
             thread::spawn(move || schedule.tell_cancel())
@@ -115,10 +115,7 @@ fn close_asleep() {
     explore(None, || {
         let witness = Arc::new(Witness::new(Kind::A));
         let schedule = Arc::new(asleep(&witness));
-        let body = {
-            let schedule = schedule.clone();
-            thread::spawn(move || schedule.quietly(|| ()))
-        };
+        let body = done_with_h2(&schedule);
         schedule.close();
         wake_connection(&schedule, &witness);
         body.join().unwrap();
