@@ -368,7 +368,7 @@ impl<T: Timer> Builder<T> {
     ///
     /// A small frame that comes late for a stream that was reset is never taken, so its cost remains for as long as the
     /// connection lives. The default leaves room for five of those for each stream of the default
-    /// [`reset_budget`](Self::reset_budget); h2's own, of 100 frames in all, would end the connection long before.
+    /// [`reset_budget`](Self::reset_budget); h2's own, of 128 empty frames with the default window, would end the connection long before.
     ///
     /// ```
     /// use completion_h2::client::Builder;
