@@ -15,7 +15,7 @@ impl<'a, T, E> Completion<'a, T, E> {
     /// `timer` is any future: a runtime's sleep, a shutdown signal, a budget that is spent. An outcome that
     /// is there wins against a timer that is ready. When the time is over the round ends, as by dropping
     /// the completion: a producer that comes later has its payload back, and a token of the round is
-    /// stale.
+    /// stale, or, if it [holds](crate::Completer::into_held_token) the source, closed.
     ///
     /// # Cancel safety
     ///

@@ -86,9 +86,11 @@ impl<E: Error + 'static> Error for CompletionError<E> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// The [`Completion`](crate::Completion) was dropped: nobody waits.
+    /// Nobody waits: the [`Completion`](crate::Completion) was dropped; for a completer, and by a token that held
+    /// the round, also if it or the pool was closed.
     Closed,
-    /// Another producer of the same round was first, or is just writing its payload.
+    /// By token: the round has its outcome already, which was not taken yet. Another producer was first, or is just
+    /// writing its payload, or the round was closed.
     Lost,
     /// The token names a round that is over, or none at all.
     Stale,

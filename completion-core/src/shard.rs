@@ -216,23 +216,19 @@ impl Shard {
         unsafe { Self::bring(shard, bit) };
     }
 
-    /// Adds a bit, or [`ABANDONED`], to the word. If the pool is abandoned, and all bits are home with
+    /// Adds bits, or [`ABANDONED`], to the word. If the pool is abandoned, and all bits are home with
     /// this step, and only then, nothing refers to the shard any more.
     ///
     /// # Safety
     /// `shard` is alive, and not yet both abandoned and whole.
-    unsafe fn bring(shard: *const Self, bit: usize) {
+    unsafe fn bring(shard: *const Self, bits: usize) {
         // SAFETY: alive, says the caller, and read before the step that may let it go.
         let full = Self::full(unsafe { (*shard).len });
-        // SAFETY: as above.
-        let retired = unsafe { &(*shard).retired };
-        // ORDERING: Relaxed; if the pool is abandoned, all rents, which alone retire, happened before.
-        let retired = retired.load(Ordering::Relaxed);
         // SAFETY: as above; only the atomic is borrowed, since a peer may free the pool meanwhile.
         let free = unsafe { &(*shard).free };
         // ORDERING: Release; [P8] what was done to the slot, or by the pool's handles, happens before it
         // is freed by a peer, [P7] and before the slot's next round.
-        let word = free.fetch_or(bit, Ordering::Release) | bit | retired;
+        let word = free.fetch_or(bits, Ordering::Release) | bits;
         let last = full | ABANDONED;
         if word & last == last {
             // SAFETY: all are home and no handle is left; only one step brings the last.
@@ -247,14 +243,10 @@ impl Shard {
     #[cfg(feature = "std")]
     #[cold]
     unsafe fn hand_over(shard: *const Self, bit: usize) {
-        // SAFETY: alive while the bit is out.
-        let owner = unsafe { (*shard).owner };
-        // SAFETY: as above.
-        let owner = unsafe { &*owner };
         // SAFETY: as for this call.
         let lease = unsafe { crate::pool::Lease::new(shard, bit) };
         // If nobody took it, it is dropped, which comes here again only if somebody waits again.
-        drop(owner.waiting.hand_over(owner.shards(), lease));
+        drop(lease.hand_over());
     }
 
     /// Says to all returns from now on that somebody waits for a slot, or that nobody does.
@@ -297,7 +289,7 @@ impl Shard {
     pub(crate) fn is_whole(&self) -> bool {
         // ORDERING: Acquire; [P7] the rounds that are over happen before what the caller does to the slots.
         let home = self.free.load(Ordering::Acquire);
-        // ORDERING: Relaxed; as in `bring`.
+        // ORDERING: Relaxed; as in `abandon`: the caller has the only handle.
         let retired = self.retired.load(Ordering::Relaxed);
         (home | retired) & Self::full(self.len) == Self::full(self.len)
     }
@@ -316,13 +308,18 @@ impl Shard {
         self.retired.fetch_or(1 << bit, Ordering::Relaxed);
     }
 
-    /// The pool's last handle is gone: the last slot to come home leaves.
+    /// The pool's last handle is gone: the last slot to come home leaves. Those that never will are home
+    /// from now on.
     ///
     /// # Safety
     /// `shard` is alive, this is called once, and nobody takes from it any more.
     pub(crate) unsafe fn abandon(shard: *const Self) {
-        // SAFETY: alive, says the caller, and not yet abandoned.
-        unsafe { Self::bring(shard, ABANDONED) };
+        // SAFETY: alive, says the caller.
+        let retired = unsafe { &(*shard).retired };
+        // ORDERING: Relaxed; [P9] all rents, which alone retire, happened before.
+        let retired = retired.load(Ordering::Relaxed);
+        // SAFETY: as above, and not yet abandoned.
+        unsafe { Self::bring(shard, ABANDONED | retired) };
     }
 
     /// # Safety

@@ -103,8 +103,8 @@ impl<T, E> CompletionSource<T, E> {
 
     /// Begins a round on a source that nobody else can reach: no read-modify-write at all.
     ///
-    /// If handles of an earlier round were forgotten, that round ends here, as by
-    /// [`reset`](Self::reset).
+    /// If an earlier round has not ended, as its handles were forgotten or it is held for an answer, it ends
+    /// here, as by [`reset`](Self::reset).
     ///
     /// # Errors
     ///
@@ -141,7 +141,9 @@ impl<T, E> CompletionSource<T, E> {
     }
 
     /// Makes the source idle after handles of its round were [forgotten](core::mem::forget): drops what
-    /// they left, and makes tokens of the round stale. Does nothing otherwise.
+    /// they left, and makes tokens of the round stale. A round that is still
+    /// [held](crate::Completer::into_held_token) for an answer ends as well, so wait for that first if the
+    /// other side may still write somewhere. Does nothing otherwise.
     ///
     /// `&mut` is the proof that no handle is left; it does not compile while one is.
     ///

@@ -136,7 +136,8 @@ pub enum Status {
     Succeeded,
     /// Failed with an error that the consumer has not taken yet.
     Failed,
-    /// Cancelled, and not yet noticed by the other side.
+    /// Ended without an outcome of a producer's: cancelled, abandoned, or closed by the consumer or with its pool;
+    /// and not yet noticed by the other side.
     Cancelled,
     /// The round is over, or the token never named one.
     Stale,

@@ -167,7 +167,7 @@ pub(crate) fn abandoned(origin: Origin) {
 #[inline(always)]
 pub(crate) fn overflowed() {
     #[cfg(feature = "tracing")]
-    tracing::debug!(target: "completion_core", "a pool is exhausted: a round overflowed");
+    tracing::debug!(target: "completion_core", "a pool is exhausted or closed: a round overflowed");
 }
 
 /// A token named no current round.

@@ -2,7 +2,9 @@
 //! hook and the subscriber are the whole process's.
 
 use std::fmt::Write as _;
+use std::future::Future;
 use std::panic::{Location, catch_unwind};
+use std::pin::Pin;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -133,6 +135,22 @@ fn an_abandoned_round_is_reported_with_its_place() {
             .iter()
             .any(|&it| is_at(it, used) || is_at(it, deserted))
     );
+}
+
+/// Who waits for a source waits in a round of the library's own, of which nobody is told.
+#[test]
+fn closing_a_pool_abandons_nobody_who_waits() {
+    diagnostics::on_abandoned(|origin| ABANDONED.lock().unwrap().push(origin));
+    let pool = Pool::<u32, ()>::with_capacity(1);
+    let _lent = pool.rent();
+    let mut waiting = pool.rent_async();
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(Pin::new(&mut waiting).poll(&mut cx).is_pending());
+    pool.close(());
+    assert!(Pin::new(&mut waiting).poll(&mut cx).is_ready());
+    let seen = ABANDONED.lock().unwrap();
+    let mut files = seen.iter().map(|it| it.location().unwrap().file());
+    assert!(files.all(|file| file == file!()));
 }
 
 /// Writes down every event of the library.

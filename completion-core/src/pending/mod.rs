@@ -186,9 +186,9 @@ impl<T, E> PendingMap<T, E> {
     /// # Errors
     ///
     /// The reply comes back: [`Stale`](crate::Rejection::Stale) or [`Closed`](crate::Rejection::Closed) if
-    /// the request was given up, which for a held id frees it; [`Lost`](crate::Rejection::Lost) or
-    /// [`Stale`](crate::Rejection::Stale) if it was answered already; [`Stale`](crate::Rejection::Stale) if
-    /// there was no such request.
+    /// the request was given up, which for a held id frees it; [`Lost`](crate::Rejection::Lost) if it was answered
+    /// already, closed, or failed with all others, and its caller has not noticed yet;
+    /// [`Stale`](crate::Rejection::Stale) if that is over, or there was no such request.
     ///
     /// # Examples
     ///

@@ -123,6 +123,11 @@ impl<T, E> Pool<T, E> {
         // The last, so that all are when this says so.
         self.shards().last().is_some_and(Shard::is_closed)
     }
+
+    /// Whether its closing has begun. Whoever was refused by a shard for that sees it here.
+    pub(super) fn is_closing(&self) -> bool {
+        self.shards().iter().any(Shard::is_closed)
+    }
 }
 
 /// Ends rounds, the rest of them also if a waker panics.

@@ -54,7 +54,9 @@ pub(crate) use waiting::{Lease, Waiting};
 /// handle is gone, nobody is left to complete a shared round, and its waiter waits for ever.
 ///
 /// Rent, return and every operation on a round are lock-free, except that a round beyond the capacity
-/// calls the allocator at both ends, and so does whoever is last of a pool. Free sources are found by
+/// calls the allocator at both ends, and so does whoever is last of a pool; and that there is a short lock on
+/// the list of those who wait for a source (`rent_async`), which a return takes while somebody waits, and a
+/// rent that finds a source whose versions are used up. Free sources are found by
 /// bits sharded over cache lines, and threads start at different ones; a rent from an exhausted pool
 /// looks at all of them.
 ///
@@ -167,9 +169,10 @@ impl<T, E> Pool<T, E> {
     #[inline]
     #[cfg_attr(feature = "diagnostics", track_caller)]
     pub fn rent(&self) -> Round<'static, T, E> {
-        let slot = match self.lend_easily() {
+        let own = self.own();
+        let slot = match self.lend_easily(own) {
             Ok(slot) => slot,
-            Err(taken) => match self.lend(taken) {
+            Err(taken) => match self.lend(own, taken) {
                 Some(slot) => slot,
                 None => self.overflow(),
             },
@@ -198,25 +201,26 @@ impl<T, E> Pool<T, E> {
     #[inline]
     #[cfg_attr(feature = "diagnostics", track_caller)]
     pub fn try_rent(&self) -> Result<Round<'static, T, E>, RentError> {
-        let slot = match self.lend_easily() {
+        let own = self.own();
+        let slot = match self.lend_easily(own) {
             Ok(slot) => slot,
-            Err(taken) => self.lend(taken).ok_or_else(|| self.why_not())?,
+            Err(taken) => self.lend(own, taken).ok_or_else(|| self.why_not())?,
         };
         Ok((Completer::new(slot), Completion::new(slot)))
     }
 
-    /// The shard at which this thread begins to look.
+    /// The shard at which this thread begins to look. It may be another one each time that this is asked.
     #[inline(always)]
     fn own(&self) -> usize {
         thread_hint() & (self.shards.len() - 1)
     }
 
-    /// Begins a round on a source that is home in this thread's shard; if that is not easily done, a bit
+    /// Begins a round on a source that is home in the shard `own`; if that is not easily done, a bit of it
     /// that was taken out, if so, and whose slot is not as it should be, or was not a moment ago.
     #[inline(always)]
     #[cfg_attr(feature = "diagnostics", track_caller)]
-    fn lend_easily(&self) -> Result<SlotRef<T, E>, Option<u32>> {
-        let shard = self.shard(self.own());
+    fn lend_easily(&self, own: usize) -> Result<SlotRef<T, E>, Option<u32>> {
+        let shard = self.shard(own);
         let free = shard.easy().ok_or(None)?;
         let slot = Self::slot(shard.slot(free.trailing_zeros()));
         // Looked at before it is taken, and once more after: who completes it need not wait for the taking.
@@ -225,13 +229,12 @@ impl<T, E> Pool<T, E> {
         slot.begin_fresh(seen).ok_or(Some(bit))
     }
 
-    /// Begins a round on a source that is home in any shard, this thread's own last: there was none to be
-    /// had easily. `taken` is a bit that was.
+    /// Begins a round on a source that is home in any shard, `own` last: there was none to be had easily.
+    /// `taken` is a bit of that which was.
     #[cold]
     #[inline(never)]
     #[cfg_attr(feature = "diagnostics", track_caller)]
-    fn lend(&self, taken: Option<u32>) -> Option<SlotRef<T, E>> {
-        let own = self.own();
+    fn lend(&self, own: usize, taken: Option<u32>) -> Option<SlotRef<T, E>> {
         if let Some(bit) = taken {
             let slot = self.begin(self.shard(own), bit);
             if slot.is_some() {
@@ -271,14 +274,12 @@ impl<T, E> Pool<T, E> {
     fn retire(&self, shard: &Shard, bit: u32) {
         shard.retire(bit);
         #[cfg(feature = "std")]
-        if self.serving() == 0 {
-            self.inner().owner.waiting.give_up(self.shards());
-        }
+        self.inner().owner.waiting.give_up(self.shards());
     }
 
     #[cold]
     fn why_not(&self) -> RentError {
-        if self.is_closed() {
+        if self.is_closing() {
             RentError::Closed
         } else if self.serving() == 0 && !self.slots.is_empty() {
             RentError::Retired
@@ -307,7 +308,7 @@ impl<T, E> Pool<T, E> {
         self.inner().overflowed.fetch_add(1, Ordering::Relaxed);
         trace::overflowed();
         let slot = boxed_slot();
-        if self.is_closed() {
+        if self.is_closing() {
             slot.close();
         }
         slot

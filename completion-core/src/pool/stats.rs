@@ -129,7 +129,7 @@ pub struct PoolStats {
     pub rented: u64,
     /// Rounds over on pooled sources.
     pub returned: u64,
-    /// Rounds begun outside the pool because it was exhausted.
+    /// Rounds begun outside the pool because it was exhausted, or closed.
     pub overflowed: u64,
     /// Calls to complete, fail or cancel by a token whose round was over, or that never named one.
     pub stale: u64,

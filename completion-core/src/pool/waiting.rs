@@ -23,7 +23,7 @@ impl<T, E> Pool<T, E> {
     /// Rents a source for one round, and waits for one if all are out.
     ///
     /// Those who wait are served in the order in which they were first polled; a source that comes home
-    /// goes straight to the first of them. [`rent`](Self::rent) and [`try_rent`](Self::try_rent) do not
+    /// goes straight to the first of them. (Who was given one whose versions are used up waits anew, at the end.) [`rent`](Self::rent) and [`try_rent`](Self::try_rent) do not
     /// wait, so they may be faster.
     ///
     /// # Errors
@@ -167,6 +167,27 @@ impl Lease {
         mem::forget(self);
         parts
     }
+
+    /// Hands the slot to who waits longest; it comes back if nobody does, and is then wanted no more.
+    ///
+    /// Nothing of the pool is borrowed when it changes hands: whoever has it may free the pool at once.
+    pub(crate) fn hand_over(mut self) -> Option<Self> {
+        while let Some(first) = self.first_waiting() {
+            match first.complete(self) {
+                Ok(()) => return None,
+                Err(rejected) => self = rejected.into_payload(),
+            }
+        }
+        Some(self)
+    }
+
+    fn first_waiting(&self) -> Option<Completer<'static, Self, ()>> {
+        // SAFETY: alive while the bit is out.
+        let owner = unsafe { &*self.shard }.owner();
+        // SAFETY: as above.
+        let owner = unsafe { &*owner };
+        owner.waiting.first(owner.shards())
+    }
 }
 
 impl Drop for Lease {
@@ -181,8 +202,10 @@ pub(crate) struct Waiting {
     list: Mutex<List>,
 }
 
+type Places = VecDeque<Completer<'static, Lease, ()>>;
+
 struct List {
-    places: VecDeque<Completer<'static, Lease, ()>>,
+    places: Places,
     /// How many of them have given up, at most.
     given_up: usize,
     closed: bool,
@@ -205,7 +228,7 @@ impl Waiting {
         {
             let mut list = self.list.lock();
             // Under the lock, so that whoever sends everybody away finds this place, or is found here.
-            if list.closed || shards.iter().all(|shard| shard.usage().0 == 0) {
+            if list.closed || is_worn_out(shards) {
                 return None;
             }
             list.places.push_back(completer);
@@ -216,7 +239,7 @@ impl Waiting {
             while let Some(bit) = shard.take() {
                 // SAFETY: just taken out.
                 let lease = unsafe { Lease::new(shard, 1 << bit) };
-                if self.hand_over(shards, lease).is_some() {
+                if lease.hand_over().is_some() {
                     return Some(completion);
                 }
             }
@@ -224,25 +247,14 @@ impl Waiting {
         Some(completion)
     }
 
-    /// Gives a slot to who waits longest; it comes back if nobody does, and is then wanted no more.
-    pub(crate) fn hand_over(&self, shards: &[Shard], mut lease: Lease) -> Option<Lease> {
-        loop {
-            let first = {
-                let mut list = self.list.lock();
-                let first = list.places.pop_front();
-                if list.places.is_empty() {
-                    list.set_wanted(shards, false);
-                }
-                first
-            };
-            let Some(first) = first else {
-                return Some(lease);
-            };
-            match first.complete(lease) {
-                Ok(()) => return None,
-                Err(rejected) => lease = rejected.into_payload(),
-            }
+    /// The place of who waits longest; if there is no more, slots are wanted no more.
+    fn first(&self, shards: &[Shard]) -> Option<Completer<'static, Lease, ()>> {
+        let mut list = self.list.lock();
+        let first = list.places.pop_front();
+        if list.places.is_empty() {
+            list.set_wanted(shards, false);
         }
+        first
     }
 
     /// Somebody gave up. Their places go when they are half of the list, so each is moved once at most.
@@ -260,22 +272,46 @@ impl Waiting {
 
     /// Sends everybody away, and whoever comes from now on.
     pub(crate) fn close(&self, shards: &[Shard]) {
-        self.list.lock().closed = true;
-        self.give_up(shards);
+        let mut list = self.list.lock();
+        list.closed = true;
+        let places = list.take_all(shards);
+        drop(list);
+        send_away(places);
     }
 
-    /// Sends everybody away who waits.
+    /// Sends everybody away if no slot serves any more. To be called after each that retired; under the
+    /// lock, so that the last to look knows of all.
     pub(crate) fn give_up(&self, shards: &[Shard]) {
         let mut list = self.list.lock();
-        let places = mem::take(&mut list.places);
-        list.set_wanted(shards, false);
+        if !is_worn_out(shards) {
+            return;
+        }
+        let places = list.take_all(shards);
         drop(list);
-        // Foreign code: it wakes them.
-        drop(places);
+        send_away(places);
+    }
+}
+
+/// Whether all slots are retired.
+fn is_worn_out(shards: &[Shard]) -> bool {
+    shards.iter().all(|shard| shard.usage().0 == 0)
+}
+
+/// Foreign code: it wakes them.
+fn send_away(places: Places) {
+    for place in places {
+        // Rejected means that it has left by itself.
+        let _ = place.cancel();
     }
 }
 
 impl List {
+    fn take_all(&mut self, shards: &[Shard]) -> Places {
+        let places = mem::take(&mut self.places);
+        self.set_wanted(shards, false);
+        places
+    }
+
     /// Under the lock, so that the flag says whether the list is empty.
     fn set_wanted(&self, shards: &[Shard], wanted: bool) {
         debug_assert!(wanted != self.places.is_empty());

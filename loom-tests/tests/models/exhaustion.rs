@@ -109,3 +109,30 @@ fn two_retire() {
         assert_eq!(pool.stats().capacity, 7);
     });
 }
+
+/// A slot that was looked at is used up when it is taken. Of the two shards it is the first's that is given up, and what is
+/// out of the second is not lent once more.
+#[test]
+fn a_worn_slot_beside_one_that_is_out() {
+    check(None, || {
+        let pool = Pool::<u32, ()>::with_capacity(2);
+        let first = pool.try_rent().unwrap();
+        let (completer, mut completion) = pool.try_rent().unwrap();
+        drop(first);
+        for _ in 0..3 {
+            let (completer, completion) = pool.try_rent().unwrap();
+            completer.into_token().unwrap();
+            drop(completion);
+        }
+        let user = thread::spawn(move || {
+            completer.complete(7).unwrap();
+            assert_eq!(completion.try_take(), Some(Ok(7)));
+        });
+        if let Err(reason) = pool.try_rent() {
+            assert_eq!(reason, RentError::Exhausted);
+        }
+        user.join().unwrap();
+        let stats = pool.stats();
+        assert_eq!((stats.capacity, stats.in_use), (1, 0));
+    });
+}

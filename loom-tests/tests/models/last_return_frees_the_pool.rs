@@ -63,3 +63,24 @@ fn retired_slot_and_two_handles() {
         finder.join().unwrap();
     });
 }
+
+/// A slot is found retired, and the last handle dropped, while its neighbour comes home: the pool is freed all the same.
+#[test]
+fn retired_slot_and_last_return() {
+    check(None, || {
+        // Eight shards, so the first has two slots, and those are rented first.
+        let pool = Pool::<u32, ()>::with_capacity(9);
+        let worn = pool.try_rent().unwrap();
+        let neighbour = pool.try_rent().unwrap();
+        drop(worn);
+        for _ in 0..3 {
+            let (completer, completion) = pool.try_rent().unwrap();
+            completer.into_token().unwrap();
+            drop(completion);
+        }
+        let user = thread::spawn(move || drop(neighbour));
+        drop(pool.try_rent());
+        drop(pool);
+        user.join().unwrap();
+    });
+}

@@ -97,6 +97,27 @@ fn close_and_rent() {
     });
 }
 
+/// One of two shards closes before the other. A rent that it refuses does not take the pool for exhausted.
+#[test]
+fn close_and_rent_of_two_shards() {
+    check(None, || {
+        let pool = Arc::new(Pool::<u32, u32>::with_capacity(2));
+        let first = pool.try_rent().unwrap();
+        let second = pool.try_rent().unwrap();
+        drop(first);
+        let closer = {
+            let pool = pool.clone();
+            thread::spawn(move || assert!(pool.close(CAUSE)))
+        };
+        if let Err(reason) = pool.try_rent() {
+            assert_eq!(reason, RentError::Closed);
+        }
+        closer.join().unwrap();
+        drop(second);
+        assert_eq!(pool.stats().in_use, 0);
+    });
+}
+
 /// The slot served before: the closing sees the round that is under way, not the one that is over.
 #[test]
 fn close_and_second_round() {

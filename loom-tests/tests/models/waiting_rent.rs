@@ -170,6 +170,53 @@ fn two_join_and_return() {
     });
 }
 
+/// The last two slots are found used up at once, each by a thread that does not see the other's: whoever waits hears of it.
+#[test]
+fn wait_and_two_retire() {
+    check(Some(1), || {
+        let witness = Witness::new(Kind::A);
+        let pool = Arc::new(Pool::<u32, ()>::with_capacity(2));
+        let share = || {
+            let (completer, completion) = pool.try_rent().unwrap();
+            completer.into_token().unwrap();
+            completion
+        };
+        for _ in 0..2 {
+            drop([share(), share()]);
+        }
+        let last_round = share();
+        drop(share());
+        let finder = {
+            let pool = pool.clone();
+            thread::spawn(move || assert!(pool.try_rent().is_err()))
+        };
+        let mut waiting = pool.rent_async();
+        assert!(witness.poll(&mut waiting).is_pending());
+        // Handed over, and found used up.
+        drop(last_round);
+        assert_eq!(witness.block_on(waiting).unwrap_err(), RentError::Retired);
+        finder.join().unwrap();
+        witness.assert_nothing_left();
+    });
+}
+
+/// Who is given the slot drops it, and the last handle, before the return that gave it is over.
+#[test]
+fn wait_and_return_free_the_pool() {
+    check(None, || {
+        let pool = Pool::<u32, ()>::with_capacity(1);
+        let lent = pool.try_rent().unwrap();
+        let waiter = thread::spawn(move || {
+            let witness = Witness::new(Kind::A);
+            drop(witness.block_on(pool.rent_async()).unwrap());
+            drop(pool);
+            witness.assert_nothing_left();
+        });
+        drop(lent);
+        waiter.join().unwrap();
+    });
+}
+
 /// The last handle goes while the slot that it waited for comes home.
 #[test]
 fn cancel_and_return_free_the_pool() {

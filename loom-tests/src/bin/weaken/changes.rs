@@ -82,13 +82,17 @@ pub(crate) const CHANGES: &[Change] = changes! {
     "shard.rs", "the pool's end is not noticed by a return":
         "fn bring(" .. "word & last == last" => "false";
     "shard.rs", "retired slots are waited for":
-        "| bit | " .. "retired" => "0";
+        "Self::bring(shard, ABANDONED | " .. "retired" => "0";
     "shard.rs", "a closed pool lends":
         "fn take(" .. "free & CLOSED == 0" => "true";
     "shard.rs", "closing finds no round":
         "fn out(" .. "Self::full(self.len) & !home" => "0";
     "shard.rs", "a return does not look for who waits":
         "fn put_carefully(" .. "word & WANTED != 0" => "false";
+    "pool/mod.rs", "a bit is taken for that of another shard":
+        "if let Some(bit) = taken {" .. "self.shard(own)" => "self.shard((own + 1) & (self.shards.len() - 1))";
+    "pool/mod.rs", "a rent that was refused by a shard does not know that the pool closes":
+        "fn why_not(" .. "self.is_closing()" => "self.is_closed()";
     "pool/mod.rs", "a rent looks at one shard":
         "for turn in " .. "1..=self.shards.len()" => "1..=0";
     "round/beginning.rs", "a slot is not looked at again once it is taken":
@@ -96,9 +100,11 @@ pub(crate) const CHANGES: &[Change] = changes! {
     "pool/waiting.rs", "whoever comes to wait does not look again":
         "fn join(" .. "shard.take()" => "None::<u32>";
     "pool/waiting.rs", "the last to wait is served first":
-        "fn hand_over(" .. "list.places.pop_front()" => "list.places.pop_back()";
+        "fn first(" .. "list.places.pop_front()" => "list.places.pop_back()";
     "pool/waiting.rs", "whoever comes after the closing waits":
-        "lock().closed = " .. "true" => "false";
+        "list.closed = " .. "true" => "false";
+    "pool/waiting.rs", "whoever waits for slots that are all used up goes on waiting":
+        "fn give_up(" .. "!is_worn_out(shards)" => "true";
     "pool/shrinking.rs", "shrinking forgets versions":
         "Inner::new(capacity, |number| " .. "self.nth(number).peek()" => "{ let _ = number; crate::state::Word::NEW.begun() }";
     "pool/stats.rs", "what is out is not counted":
