@@ -128,8 +128,6 @@ pub struct Driver<IO, B: Body, T: Timer = TokioTimer> {
     first_ack: Option<SettingsAck>,
     tap: TapHandle,
     salvage: SalvageHandle,
-    /// Writing has failed; until when there may be something to read.
-    broken_until: Option<Instant>,
     /// Empty when the driver says goodbye.
     send: Option<SendRequest<Piece<B::Data>>>,
     /// Empty when it is over.
@@ -140,14 +138,11 @@ pub struct Driver<IO, B: Body, T: Timer = TokioTimer> {
     draining: bool,
     /// A SETTINGS change is to be tried after the next poll of h2's connection.
     settings_wait: bool,
-    closing: Option<Closing>,
+    /// It is being closed from this side, which will come to this.
+    closing: Option<Result<(), Error>>,
+    /// Until when it may end by itself, since it is to end.
+    grace: Option<Instant>,
     result: Option<Result<(), Error>>,
-}
-
-/// The connection is being closed from this side.
-struct Closing {
-    result: Result<(), Error>,
-    until: Option<Instant>,
 }
 
 /// A transport after the handshake.
@@ -244,7 +239,6 @@ where
             first_ack: Some(shaken.first_ack),
             tap: shaken.tap,
             salvage: shaken.salvage,
-            broken_until: None,
             send: Some(shaken.send),
             connection: Some(shaken.connection),
             waker: Waker::from(Arc::new(ConnectionWaker(link))),
@@ -253,6 +247,7 @@ where
             draining: false,
             settings_wait: false,
             closing: None,
+            grace: None,
             result: None,
         }
     }
@@ -313,32 +308,35 @@ where
         if self.result.is_some() {
             return;
         }
-        if let Some(closing) = &self.closing {
-            if closing.until.is_none_or(|until| until <= now) {
-                self.connection = None;
-                self.finish_closing();
-            }
-            return;
-        }
-        if self.broken_until.is_some_and(|until| until <= now) {
+        if self.grace.is_some_and(|until| until <= now) {
             let cause = Error::of_writing(self.salvage.take_error(), &self.link);
             self.finish_with(cause, false);
             return;
         }
         if self.ack.is_overdue(now) {
             self.give_up();
-            return;
         }
         self.intake.expire(now);
         self.streams.expire(now);
+        self.rearm();
+    }
+
+    /// Arms the alarm, which has gone off, at the earliest deadline of all.
+    fn rearm(&mut self) {
         self.intake.rearm();
-        let rest = [
-            self.streams.earliest(),
-            self.ack.deadline(),
-            self.broken_until,
-        ];
+        let rest = [self.streams.earliest(), self.ack.deadline(), self.grace];
         if let Some(deadline) = rest.into_iter().flatten().min() {
             self.intake.alarm.arm(deadline);
+        }
+    }
+
+    /// From now on the connection has [`GRACE`] to end by itself.
+    fn begin_grace(&mut self) {
+        if self.grace.is_none() {
+            let now = self.intake.alarm.now();
+            let until = now.checked_add(GRACE).unwrap_or(now);
+            self.intake.alarm.arm(until);
+            self.grace = Some(until);
         }
     }
 
@@ -354,7 +352,7 @@ where
         let Some(send) = &mut self.send else {
             return;
         };
-        if self.broken_until.is_some() {
+        if self.grace.is_some() {
             // What is not sent is safe to send elsewhere.
             return;
         }
@@ -416,12 +414,9 @@ where
             self.finish(result.err());
             return;
         }
-        if self.broken_until.is_none() && self.salvage.is_broken() {
+        if self.salvage.is_broken() {
             self.link.schedule.mark_spent();
-            let now = self.intake.alarm.now();
-            let until = now.checked_add(GRACE).unwrap_or(now);
-            self.intake.alarm.arm(until);
-            self.broken_until = Some(until);
+            self.begin_grace();
         }
         if self.tap.resets_written() >= self.reset_budget {
             self.link.schedule.mark_spent();
@@ -471,18 +466,11 @@ where
 
     fn finish_with(&mut self, cause: Error, graceful: bool) {
         self.connection = None;
-        if self.closing.is_some() {
-            self.finish_closing();
-            return;
-        }
-        let cause = self.end(cause);
-        self.result = Some(if graceful { Ok(()) } else { Err(cause) });
-    }
-
-    fn finish_closing(&mut self) {
-        if let Some(closing) = self.closing.take() {
-            self.result = Some(closing.result);
-        }
+        let result = self.closing.take().unwrap_or_else(|| {
+            let cause = self.end(cause);
+            if graceful { Ok(()) } else { Err(cause) }
+        });
+        self.result = Some(result);
     }
 
     /// Fails everything with the cause, which is `error` if there is none yet.
@@ -522,11 +510,8 @@ where
     }
 
     fn close(&mut self, result: Result<(), Error>) {
-        let until = self.intake.alarm.now().checked_add(GRACE);
-        if let Some(until) = until {
-            self.intake.alarm.arm(until);
-        }
-        self.closing = Some(Closing { result, until });
+        self.closing = Some(result);
+        self.begin_grace();
         self.link.schedule.tell_connection();
     }
 }

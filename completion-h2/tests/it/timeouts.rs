@@ -222,6 +222,31 @@ async fn a_blocked_server_ends_in_timeouts() {
     drop(peer);
 }
 
+/// An earlier deadline, of something that ended in time, makes the one timer go off before the grace is over.
+#[tokio::test]
+async fn closing_ends_after_the_grace_although_the_timer_goes_off_before() {
+    let clock = Clock::new();
+    let (io, mut peer) = tokio::io::duplex(10_000);
+    let limit = clock.builder().settings_timeout(10 * SHORT);
+    let mut it = drive(io, limit).await;
+    settle().await;
+    let hello = [Frame::settings(&[]), Frame::settings_ack()];
+    let hello = hello.map(|frame| frame.encode()).concat();
+    peer.write_all(&hello).await.unwrap();
+    within("the acknowledgment", &mut it.ack).await.unwrap();
+    clock.advance(9 * SHORT);
+    // The peer, which is not gone, never closes its side.
+    drop(it.client);
+    settle().await;
+    clock.advance(SHORT);
+    settle().await;
+    clock.advance(Duration::from_secs(1) - SHORT - MOMENT);
+    settle().await;
+    assert!(!it.driver.is_finished());
+    clock.advance(MOMENT);
+    ended(it.driver).await.unwrap();
+}
+
 /// The one timer goes on to the next deadline of those that wait, also when no stream has one.
 #[tokio::test]
 async fn queued_requests_time_out_one_after_the_other() {
