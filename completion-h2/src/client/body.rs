@@ -223,7 +223,10 @@ fn leave(mut recv: RecvStream) -> Left {
     let mut cx = Context::from_waker(Waker::noop());
     loop {
         match recv.poll_data(&mut cx) {
-            Poll::Ready(Some(Ok(_))) => {}
+            Poll::Ready(Some(Ok(data))) => {
+                // h2 would give the connection's window back only with the last handle, which an upload may hold for long.
+                let _ = recv.flow_control().release_capacity(data.len());
+            }
             Poll::Ready(None | Some(Err(_))) => return Left::Ended,
             Poll::Pending => return Left::Early,
         }

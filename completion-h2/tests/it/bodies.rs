@@ -9,7 +9,10 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 
 use crate::clock::Clock;
-use crate::common::{Fixture, connect, connect_with, ended, fails, get, read, says, settle};
+use crate::common::{
+    Fixture, Step, connect, connect_with, ended, fails, get, post, read, says, settle, signal,
+    steps,
+};
 use crate::support::{Conn, Frame, Peer, code, kind, lacks, setting, within};
 
 const SHORT: Duration = Duration::from_millis(100);
@@ -94,6 +97,40 @@ async fn a_body_larger_than_the_windows_flows_as_it_is_read() {
     assert_eq!(read, SIZE);
     assert!(body.is_end_stream());
     drop(body);
+    it.finish(peer).await;
+}
+
+/// h2#930, with an upload that keeps the stream: the data of a dropped body is nobody's any more.
+#[tokio::test]
+async fn a_dropped_body_gives_back_its_window_although_the_upload_goes_on() {
+    const WINDOW: u32 = 65535;
+    let (tell, mut arrived) = signal();
+    let (tell_window, mut given_back) = signal();
+    let peer = Peer::serve(&[], async move |conn| {
+        let request = conn.begin().await;
+        for size in [16384, 16384, 16384, 16383] {
+            let end = size == 16383;
+            conn.send(Frame::data(request.stream, vec![0; size], end))
+                .await;
+        }
+        conn.ping().await;
+        tell.now();
+        conn.wait("WINDOW_UPDATE", |frame| {
+            frame.kind == kind::WINDOW_UPDATE && frame.stream == 0
+        })
+        .await;
+        tell_window.now();
+        assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
+    });
+    let clock = Clock::new();
+    let builder = clock.builder().initial_connection_window_size(WINDOW);
+    let it = connect_with(&peer, builder.timeout(SHORT)).await;
+    let upload = post("/", steps([Step::Data("x".into()), Step::Hang]));
+    let response = it.send(upload).await.unwrap();
+    arrived.wait().await;
+    drop(response);
+    given_back.wait().await;
+    clock.advance(SHORT);
     it.finish(peer).await;
 }
 
