@@ -456,8 +456,9 @@ impl<B> Service<Request<B>> for Connector<B> {
     type Future = ConnectorFuture<B>;
 
     /// Reserves a place in the queue of the current connection, which may still be in the making. Never fails: what keeps
-    /// a connection from being made is told to the requests.
+    /// a connection from being made is told to the requests. Makes no more than one connection.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let mut renewed = false;
         loop {
             match &self.target {
                 Some(target) if !target.link.is_unusable() => {
@@ -469,9 +470,12 @@ impl<B> Service<Request<B>> for Connector<B> {
                         self.reserved = true;
                     }
                 }
+                // A connection that is over as soon as it is begun: the request will tell why.
+                _ if renewed => return Poll::Ready(Ok(())),
                 _ => {
                     self.leave_target();
                     self.target = Some(self.inner.current());
+                    renewed = true;
                 }
             }
         }

@@ -390,6 +390,29 @@ async fn a_dropped_task_fails_who_waits() {
     assert_eq!(connector.stats().pool.in_use, 0);
 }
 
+/// An executor that was shut down drops every task. The service is ready then: its request tells what is wrong.
+#[tokio::test]
+async fn the_service_does_not_insist_on_a_connection_that_is_dropped_at_once() {
+    let spawned = Arc::new(AtomicUsize::new(0));
+    let spawn = {
+        let spawned = Arc::clone(&spawned);
+        move |task| {
+            assert!(spawned.fetch_add(1, Ordering::SeqCst) < 10, "for ever");
+            drop(task);
+        }
+    };
+    let mut connector = Connector::<AnyBody>::new(
+        Builder::new(),
+        std::future::pending::<std::io::Result<TcpStream>>,
+        spawn,
+    );
+    ready(&mut connector).await.unwrap();
+    assert_eq!(spawned.load(Ordering::SeqCst), 1);
+    let error = within("an error", connector.call(get("/"))).await;
+    fails(error, ErrorKind::Abandoned, true);
+    assert_eq!(connector.stats().pool.in_use, 0);
+}
+
 #[tokio::test]
 async fn the_service_reserves_a_place_and_follows_the_connection() {
     let (tell, mut gone) = signal();
