@@ -494,13 +494,13 @@ where
         if self.closing.is_some()
             || self.result.is_some()
             || !self.streams.is_empty()
+            || !self.intake.is_empty()
             || self.intake.shared.inbox.has_handles()
         {
             return;
         }
         // What was submitted before the last handle was dropped.
-        self.intake.pull();
-        if !self.intake.is_empty() {
+        if self.intake.pull() {
             let _ = self.link.schedule.tell_queue();
             return;
         }

@@ -80,12 +80,12 @@ impl<B, T: Timer> Intake<B, T> {
             self.drop_cancelled();
         }
         if events.queue() {
-            self.pull();
+            let _ = self.pull();
         }
     }
 
-    /// Takes in what was submitted.
-    pub(crate) fn pull(&mut self) {
+    /// Takes in what was submitted. Returns whether there was anything.
+    pub(crate) fn pull(&mut self) -> bool {
         let mut taken = 0;
         while taken < PULL {
             let Some(submission) = self.shared.inbox.pop() else {
@@ -107,6 +107,7 @@ impl<B, T: Timer> Intake<B, T> {
         if let Some(deadline) = self.shared.inbox.places.earliest() {
             self.alarm.arm(deadline);
         }
+        taken > 0
     }
 
     fn drop_cancelled(&mut self) {

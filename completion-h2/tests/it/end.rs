@@ -4,17 +4,18 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use completion_h2::client::Builder;
 use completion_h2::{Error, ErrorKind};
+use tokio::io::AsyncWriteExt;
 
 use crate::common::{
     Fixture, Step, agree, connect, connect_with, drive, ended, fails, get, pending, post, read,
     says, signal, steps, undriven,
 };
-use crate::support::{Peer, code, kind, lacks, setting, within};
+use crate::support::{Frame, Peer, code, kind, lacks, setting, within};
 
 #[tokio::test]
 async fn a_driver_dropped_before_its_first_poll_fails_everything() {
@@ -228,6 +229,53 @@ async fn requests_outlive_the_clients_that_made_them() {
     }
     ended(it.driver).await.unwrap();
     peer.finish().await;
+}
+
+/// Whose request cannot be sent yet. The driver sleeps meanwhile.
+#[tokio::test]
+async fn a_request_that_outlives_the_clients_waits_for_the_peers_limit_asleep() {
+    #[derive(Default)]
+    struct Flag(AtomicBool);
+
+    impl Wake for Flag {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    let (io, mut peer) = tokio::io::duplex(4096);
+    let (client, mut driver) = Builder::new().handshake(io).await.unwrap();
+    let woken = Arc::new(Flag(AtomicBool::new(true)));
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut run = || {
+        let mut polls = 0;
+        while woken.0.swap(false, Ordering::SeqCst) {
+            polls += 1;
+            assert!(polls < 20, "it does not sleep");
+            let polled = Pin::new(&mut driver).poll(&mut Context::from_waker(&waker));
+            if let Poll::Ready(result) = polled {
+                result.unwrap();
+                break;
+            }
+        }
+    };
+    let closed = [(setting::MAX_CONCURRENT_STREAMS, 0)];
+    let hello = [Frame::settings(&closed), Frame::settings_ack()];
+    let hello = hello.map(|frame| frame.encode()).concat();
+    peer.write_all(&hello).await.unwrap();
+    run();
+    let mut request = client.request(get("/"));
+    drop(client);
+    run();
+    pending(&mut request).await;
+    let open = Frame::settings(&[(setting::MAX_CONCURRENT_STREAMS, 1)]);
+    peer.write_all(&open.encode()).await.unwrap();
+    run();
+    // `:status: 204` of HPACK's static table.
+    let response = Frame::headers(1, [0x89], true);
+    peer.write_all(&response.encode()).await.unwrap();
+    run();
+    assert_eq!(within("a response", request).await.unwrap().status(), 204);
 }
 
 #[tokio::test]
