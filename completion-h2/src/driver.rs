@@ -361,9 +361,9 @@ where
             if self.streams.len() >= limit {
                 return;
             }
-            // h2 swallows a request that it does not take, so it is asked first. The waker is of no use: our one
-            // `SendRequest` never has a stream pending for readiness.
-            match send.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            // h2 swallows a request that it does not take, so it is asked first. What makes it ready is a poll of its
+            // connection, after which we come here again.
+            match self.streams.poll_ready(send) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) if !error.is_go_away() && !error.is_io() => {
                     // Stream identifiers are used up (RFC 9113, section 5.1.1).
@@ -401,6 +401,12 @@ where
         let mut cx = Context::from_waker(&self.waker);
         self.tap.allow_reads(READS);
         let ended = Pin::new(connection).poll(&mut cx);
+        if ended.is_pending()
+            && let Some(send) = &mut self.send
+        {
+            // h2's connection has our waker: it is polled again if this leaves it something to do.
+            self.streams.let_go_of_opened(send);
+        }
         let intake = &mut self.intake;
         match self.ack.observe(&self.tap, || intake.alarm.now()) {
             Observed::Nothing => {}

@@ -35,6 +35,8 @@ pub(crate) struct Streams<B: Body> {
     link: Arc<Link>,
     places: Vec<Place<B>>,
     free: Vec<usize>,
+    /// The stream opened last, while h2's `SendRequest` may have a handle to it.
+    opened: Option<usize>,
 }
 
 struct Place<B: Body> {
@@ -85,6 +87,7 @@ impl<B: Body> Streams<B> {
             link,
             places: Vec::with_capacity(USUAL),
             free: Vec::with_capacity(USUAL),
+            opened: None,
         }
     }
 
@@ -95,6 +98,33 @@ impl<B: Body> Streams<B> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether h2 takes another request.
+    pub(crate) fn poll_ready(
+        &mut self,
+        send: &mut h2::client::SendRequest<Piece<B::Data>>,
+    ) -> Poll<Result<(), h2::Error>> {
+        // If it is not ready, the waker takes the place of the one that the last stream's upload left.
+        let waker = match self.opened {
+            Some(index) => &self.places[index].waker,
+            None => Waker::noop(),
+        };
+        let ready = send.poll_ready(&mut Context::from_waker(waker));
+        if ready.is_ready() {
+            self.opened = None;
+        }
+        ready
+    }
+
+    /// Has h2's `SendRequest` drop its handle to the stream opened last, once that is sent. To one that fills the peer's
+    /// limit it keeps a handle until it is asked whether there is room for another; and a stream with a handle is not
+    /// reset when its others are dropped, and what it has received holds the connection's window.
+    pub(crate) fn let_go_of_opened(&mut self, send: &mut h2::client::SendRequest<Piece<B::Data>>) {
+        if self.opened.is_some() {
+            // What else it says is asked again where it matters.
+            let _ = self.poll_ready(send);
+        }
     }
 
     fn stream(&mut self, index: usize) -> Option<&mut Stream<B>> {
@@ -306,6 +336,7 @@ where
             self.places.len() - 1
         });
         self.places[index].stream = Some(stream);
+        self.opened = Some(index);
         // Registers our waker.
         self.look(index);
     }

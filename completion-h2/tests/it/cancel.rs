@@ -70,6 +70,27 @@ async fn a_request_on_the_way_that_is_dropped_is_reset() {
     it.finish(peer).await;
 }
 
+/// h2's `SendRequest` keeps a handle to the stream that fills the peer's limit, for as long as it is not asked for another.
+#[tokio::test]
+async fn a_request_that_fills_the_peers_limit_is_reset_when_dropped() {
+    let (tell, mut sent) = signal();
+    let (tell_reset, mut reset) = signal();
+    let peer = Peer::serve(&[(setting::MAX_CONCURRENT_STREAMS, 1)], async move |conn| {
+        let request = conn.next_request().await;
+        tell.now();
+        assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
+        tell_reset.now();
+    });
+    let it = agree(&peer).await;
+    let mut request = it.client.request(get("/"));
+    pending(&mut request).await;
+    sent.wait().await;
+    drop(request);
+    // Nothing else is asked of the client.
+    reset.wait().await;
+    it.finish(peer).await;
+}
+
 /// h2#880, #881, #896: with a closed window and data in the buffer.
 #[tokio::test]
 async fn an_upload_that_waits_for_the_window_is_reset_when_dropped() {

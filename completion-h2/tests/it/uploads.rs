@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 
 use crate::common::{
     AnyBody, Step, agree, connect, connect_with, drive, fails, full, get, pending, post, read_all,
-    says, signal, steps,
+    says, settle, signal, steps,
 };
 use crate::support::{Frame, Peer, code, kind, setting, within};
 
@@ -401,4 +401,49 @@ async fn who_has_nothing_to_send_holds_no_window() {
     within("a response", last).await.unwrap();
     drop((idle, begun));
     it.finish(peer).await;
+}
+
+/// h2 holds a stream back behind a blocked transport, and wakes its upload by one waker, which nothing may replace.
+#[tokio::test]
+async fn an_upload_that_begins_behind_a_blocked_transport_goes_on() {
+    let (pause, mut paused) = signal();
+    let (resume, mut resumed) = signal();
+    let (io, peer) = tokio::io::duplex(1000);
+    let server = tokio::spawn(async move {
+        let mut server = h2::server::Builder::new();
+        server.max_concurrent_streams(2);
+        let mut connection = server.handshake::<_, Bytes>(peer).await.unwrap();
+        tokio::select! {
+            _ = connection.accept() => panic!("a request before its time"),
+            () = paused.wait() => {}
+        }
+        resumed.wait().await;
+        while let Some(accepted) = connection.accept().await {
+            let (request, mut respond) = accepted.unwrap();
+            tokio::spawn(async move {
+                let mut body = request.into_body();
+                while let Some(data) = body.data().await {
+                    let size = data.unwrap().len();
+                    body.flow_control().release_capacity(size).unwrap();
+                }
+                let response = http::Response::new(());
+                respond.send_response(response, true).unwrap();
+            });
+        }
+    });
+    let mut it = drive(io, Builder::new()).await;
+    within("the acknowledgment", &mut it.ack).await.unwrap();
+    pause.now();
+    settle().await;
+    let blocks = it.client.request(post("/1", full(vec![0; 10_000])));
+    settle().await;
+    // More than there is window for before the server reads.
+    let pieces = (0..3).map(|_| Step::Data(vec![0; 50_000].into()));
+    let behind = it.client.request(post("/2", steps(pieces)));
+    settle().await;
+    resume.now();
+    within("a response", blocks).await.unwrap();
+    within("a response", behind).await.unwrap();
+    it.close().await.unwrap();
+    within("the server's end", server).await.unwrap();
 }
