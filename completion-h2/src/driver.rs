@@ -142,6 +142,8 @@ pub struct Driver<IO, B: Body, T: Timer = TokioTimer> {
     closing: Option<Result<(), Error>>,
     /// Until when it may end by itself, since it is to end.
     grace: Option<Instant>,
+    /// The alarm went off at the end of a pass.
+    due: Option<Instant>,
     result: Option<Result<(), Error>>,
 }
 
@@ -248,6 +250,7 @@ where
             settings_wait: false,
             closing: None,
             grace: None,
+            due: None,
             result: None,
         }
     }
@@ -273,7 +276,8 @@ where
         if events.cancel() {
             self.streams.drop_cancelled();
         }
-        if let Some(now) = self.intake.alarm.poll(events.timer()) {
+        let due = self.due.take();
+        if let Some(now) = due.or_else(|| self.intake.alarm.poll(events.timer())) {
             self.expire(now);
         }
         if events.settings() {
@@ -289,9 +293,11 @@ where
         // For the permits that came back.
         self.admit();
         self.say_goodbye();
-        // It may have been armed in this pass; then its sleep does not know us yet.
-        while let Some(now) = self.intake.alarm.poll(false) {
-            self.expire(now);
+        // It may have been armed in this pass; then its sleep does not know us yet. What is due already is for the next
+        // pass, which then gives away the places that this frees.
+        self.due = self.intake.alarm.poll(false);
+        if self.due.is_some() {
+            self.link.schedule.tell_timer();
         }
     }
 

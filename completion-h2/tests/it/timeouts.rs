@@ -1,5 +1,9 @@
 //! Deadlines: in the queue, for a place in it, on the way. Those in the body are in `bodies.rs`.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use completion_h2::ErrorKind;
@@ -245,6 +249,55 @@ async fn closing_ends_after_the_grace_although_the_timer_goes_off_before() {
     assert!(!it.driver.is_finished());
     clock.advance(MOMENT);
     ended(it.driver).await.unwrap();
+}
+
+/// A stream may time out in the pass that looks at the clock a second time: its place is not forgotten.
+#[tokio::test]
+async fn a_place_that_a_timeout_frees_late_in_a_pass_is_taken() {
+    /// Time that passes while the driver fails a request.
+    struct Passes(Clock);
+
+    impl Wake for Passes {
+        fn wake(self: Arc<Self>) {
+            self.0.advance(SHORT);
+        }
+    }
+
+    let clock = Clock::new();
+    let (io, mut peer) = tokio::io::duplex(10_000);
+    let mut it = drive(io, clock.builder()).await;
+    let limit = [(setting::MAX_CONCURRENT_STREAMS, 1)];
+    let hello = [Frame::settings(&limit), Frame::settings_ack()];
+    let hello = hello.map(|frame| frame.encode()).concat();
+    peer.write_all(&hello).await.unwrap();
+    within("the acknowledgment", &mut it.ack).await.unwrap();
+    let mut unread = it.client.request(limited(2 * SHORT));
+    pending(&mut unread).await;
+    settle().await;
+    // `:status: 200` of HPACK's static table.
+    let response = [
+        Frame::headers(1, [0x88], false),
+        Frame::data(1, *b"x", true),
+    ];
+    let response = response.map(|frame| frame.encode()).concat();
+    peer.write_all(&response).await.unwrap();
+    let unread = within("a response", unread).await.unwrap();
+    let mut queued = it.client.request(limited(SHORT));
+    let waker = Waker::from(Arc::new(Passes(clock.clone())));
+    let polled = Pin::new(&mut queued).poll(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+    let next = it.client.request(get("/next"));
+    settle().await;
+    clock.advance(SHORT);
+    settle().await;
+    // To answer what was not sent would be a protocol error.
+    let response = Frame::headers(3, [0x88], true);
+    peer.write_all(&response.encode()).await.unwrap();
+    within("a response", next).await.unwrap();
+    fails(queued.await, ErrorKind::Timeout, true);
+    fails(read(unread).await, ErrorKind::Timeout, false);
+    drop((it.client, peer));
+    let _ = ended(it.driver).await;
 }
 
 /// The one timer goes on to the next deadline of those that wait, also when no stream has one.
