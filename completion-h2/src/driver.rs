@@ -27,13 +27,15 @@
 //! |---|---|
 //! | the peer sent GOAWAY | waiting requests fail, retry-safe; streams go on (h2 fails those above last-stream-id) |
 //! | writing fails | no more streams are opened; the connection is read to its end ([`salvage`](crate::salvage)) |
+//! | reading ends, or h2 finds a fault | no more streams are opened; h2 writes what it has left |
 //! | h2's connection is over | what arrived is delivered, everything else fails with the cause |
 //! | SETTINGS was not acknowledged in time | everything fails; the tap writes GOAWAY(SETTINGS_TIMEOUT) |
 //! | no handles, nothing waiting, no stream | h2 says GOAWAY(NO_ERROR) and closes |
 //! | the driver is dropped, or a poll of it unwinds | everything fails |
 //!
 //! In each case the cause is recorded and the link closed first, then the queues are drained, then streams fail: so also
-//! what is submitted at that very moment fails with the cause. Closing on our side is limited by [`GRACE`].
+//! what is submitted at that very moment fails with the cause. What the other side can hold up
+//! (reading after writing has failed, writing what is left, closing) is limited by [`GRACE`].
 
 use std::fmt;
 use std::future::Future;
@@ -78,7 +80,7 @@ pub(crate) const BEFORE_SETTINGS: usize = 100;
 /// How many requests there is room for from the beginning, here and there; a connection that is replaced often need not
 /// grow each time.
 const USUAL: usize = 64;
-/// How long closing may take.
+/// How long a connection that can only end may take for it.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The transport as h2 sees it.
@@ -142,6 +144,8 @@ pub struct Driver<IO, B: Body, T: Timer = TokioTimer> {
     closing: Option<Result<(), Error>>,
     /// Until when it may end by itself, since it is to end.
     grace: Option<Instant>,
+    /// What h2 says is wrong with it, if it says so before its end.
+    fault: Option<h2::Error>,
     /// The alarm went off at the end of a pass.
     due: Option<Instant>,
     result: Option<Result<(), Error>>,
@@ -250,6 +254,7 @@ where
             settings_wait: false,
             closing: None,
             grace: None,
+            fault: None,
             due: None,
             result: None,
         }
@@ -315,8 +320,13 @@ where
             return;
         }
         if self.grace.is_some_and(|until| until <= now) {
-            let cause = Error::of_writing(self.salvage.take_error(), &self.link);
-            self.finish_with(cause, false);
+            if self.salvage.is_broken() {
+                let cause = Error::of_writing(self.salvage.take_error(), &self.link);
+                self.finish_with(cause, false);
+            } else {
+                let fault = self.fault.take();
+                self.finish(fault);
+            }
             return;
         }
         if self.ack.is_overdue(now) {
@@ -334,6 +344,12 @@ where
         if let Some(deadline) = rest.into_iter().flatten().min() {
             self.intake.alarm.arm(deadline);
         }
+    }
+
+    /// The connection can do no more than to end, which the other side may hold up.
+    fn await_end(&mut self) {
+        self.link.schedule.mark_spent();
+        self.begin_grace();
     }
 
     /// From now on the connection has [`GRACE`] to end by itself.
@@ -379,8 +395,13 @@ where
                         .fail_waiting(&Error::abandoned(what).because(error));
                     return;
                 }
-                // The connection is about to end, which will be told to all.
-                Poll::Ready(Err(_)) | Poll::Pending => return,
+                // The connection is about to end, which will be told to all. First it writes what it has left.
+                Poll::Ready(Err(error)) => {
+                    self.fault = Some(error);
+                    self.await_end();
+                    return;
+                }
+                Poll::Pending => return,
             }
             let Some(submission) = self.intake.next() else {
                 return;
@@ -426,9 +447,9 @@ where
             self.finish(result.err());
             return;
         }
-        if self.salvage.is_broken() {
-            self.link.schedule.mark_spent();
-            self.begin_grace();
+        // Over, although h2 does not say so: it wants to read what there is, or to write what it has left.
+        if self.salvage.is_broken() || self.tap.read_eof() {
+            self.await_end();
         }
         if self.tap.resets_written() >= self.reset_budget {
             self.link.schedule.mark_spent();

@@ -6,14 +6,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use completion_h2::client::Builder;
 use completion_h2::{Error, ErrorKind};
 use tokio::io::AsyncWriteExt;
 
+use crate::clock::Clock;
 use crate::common::{
     Fixture, Step, agree, connect, connect_with, drive, ended, fails, get, pending, post, read,
-    says, signal, steps, undriven,
+    says, settle, signal, steps, undriven,
 };
 use crate::support::{Frame, Peer, code, kind, lacks, setting, within};
 
@@ -514,5 +516,44 @@ async fn what_the_peer_said_last_is_heard_although_writing_fails() {
         let error = fails(ended(driver).await, kind, false);
         says(&error, "broken pipe");
         peer.finish().await;
+    }
+}
+
+/// h2 writes what it has before it says that it is over. A peer that reads nothing would never let it.
+#[tokio::test]
+async fn a_connection_that_cannot_write_its_end_is_given_up() {
+    for fault in [false, true] {
+        let clock = Clock::new();
+        let (io, mut peer) = tokio::io::duplex(300);
+        let mut it = drive(io, clock.builder()).await;
+        let limit = [(setting::MAX_CONCURRENT_STREAMS, 1)];
+        let hello = [Frame::settings(&limit), Frame::settings_ack()];
+        let hello = hello.map(|frame| frame.encode()).concat();
+        peer.write_all(&hello).await.unwrap();
+        within("the acknowledgment", &mut it.ack).await.unwrap();
+        let mut first = get("/first");
+        let value = "x".repeat(1000).parse().unwrap();
+        first.headers_mut().insert("x-long", value);
+        let mut first = it.client.request(first);
+        let mut queued = it.client.request(get("/queued"));
+        pending(&mut first).await;
+        pending(&mut queued).await;
+        settle().await;
+        let kind = if fault {
+            // No frame of a stream is on stream 0.
+            let nonsense = Frame::data(0, *b"x", false);
+            peer.write_all(&nonsense.encode()).await.unwrap();
+            ErrorKind::Protocol
+        } else {
+            peer.shutdown().await.unwrap();
+            ErrorKind::ConnectionLost
+        };
+        fails(within("an error", first).await, kind, false);
+        settle().await;
+        assert!(it.client.is_unusable());
+        pending(&mut queued).await;
+        clock.advance(Duration::from_secs(1));
+        fails(within("an error", queued).await, kind, true);
+        fails(it.close().await, kind, false);
     }
 }
