@@ -367,7 +367,12 @@ where
         match upload.pump(&mut stream.send, &mut cx) {
             Pumped::Waiting => {}
             Pumped::Yielded => self.link.schedule.tell_slot(index),
-            Pumped::Done => stream.uploading = false,
+            Pumped::Done => {
+                stream.uploading = false;
+                if stream.completer.is_none() {
+                    stream.upload = None;
+                }
+            }
             Pumped::Failed(error) => self.fail(index, error),
         }
     }

@@ -1,5 +1,9 @@
 //! Request bodies.
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
 use bytes::Bytes;
 use completion_h2::client::Builder;
 use completion_h2::{ErrorKind, Reason};
@@ -7,8 +11,8 @@ use http::HeaderMap;
 use http_body_util::BodyExt;
 
 use crate::common::{
-    AnyBody, Step, agree, connect, connect_with, drive, fails, full, get, pending, post, read_all,
-    says, settle, signal, steps,
+    AnyBody, BoxError, Step, agree, connect, connect_with, drive, fails, full, get, pending, post,
+    read_all, says, settle, signal, steps,
 };
 use crate::support::{Frame, Peer, code, kind, setting, within};
 
@@ -446,4 +450,50 @@ async fn an_upload_that_begins_behind_a_blocked_transport_goes_on() {
     within("a response", behind).await.unwrap();
     it.close().await.unwrap();
     within("the server's end", server).await.unwrap();
+}
+
+/// However long its response takes.
+#[tokio::test]
+async fn a_request_body_is_dropped_when_it_is_sent() {
+    /// Data that comes when the test says so, and a handle that goes with the body.
+    struct Given {
+        data: tokio::sync::oneshot::Receiver<Bytes>,
+        _alive: Arc<()>,
+    }
+
+    impl http_body::Body for Given {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<Bytes>, BoxError>>> {
+            let data = ready!(Pin::new(&mut self.data).poll(cx))?;
+            Poll::Ready(Some(Ok(http_body::Frame::data(data))))
+        }
+
+        fn is_end_stream(&self) -> bool {
+            self.data.is_terminated()
+        }
+    }
+
+    let (tell, mut uploaded) = signal();
+    let peer = Peer::serve(&[], async move |conn| {
+        let request = conn.begin().await;
+        conn.body(request.stream).await;
+        tell.now();
+        assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
+    });
+    let it = connect(&peer).await;
+    let (give, data) = tokio::sync::oneshot::channel();
+    let alive = Arc::new(());
+    let _alive = Arc::clone(&alive);
+    let body = Given { data, _alive }.boxed();
+    let response = it.send(post("/", body)).await.unwrap();
+    give.send("x".into()).unwrap();
+    uploaded.wait().await;
+    assert_eq!(Arc::strong_count(&alive), 1);
+    drop(response);
+    it.finish(peer).await;
 }
