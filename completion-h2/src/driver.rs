@@ -39,6 +39,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -99,7 +100,7 @@ type Transport<IO> = Tap<Salvage<IO>>;
 ///
 /// Dropping it closes the transport at once; everything submitted fails with kind
 /// [`Abandoned`](crate::ErrorKind::Abandoned). The same happens if a poll of it panics, which it does when a request body, a
-/// waker or the transport does.
+/// waker or the transport does; also if it is then kept, and a further poll returns that error.
 ///
 /// # Examples
 ///
@@ -561,7 +562,12 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         this.intake.begin(cx.waker());
-        let result = this.poll_passes(cx);
+        // Not by the drop of a guard: what is failed wakes others, and a panic in a panic would abort.
+        let result = panic::catch_unwind(AssertUnwindSafe(|| this.poll_passes(cx)));
+        let result = result.unwrap_or_else(|panicked| {
+            this.abandon();
+            panic::resume_unwind(panicked)
+        });
         this.intake.end();
         Poll::Ready(ready!(result))
     }
@@ -570,8 +576,9 @@ where
 // Nothing in it is pinned but the sleep, which is boxed.
 impl<IO, B: Body, T: Timer> Unpin for Driver<IO, B, T> {}
 
-impl<IO, B: Body, T: Timer> Drop for Driver<IO, B, T> {
-    fn drop(&mut self) {
+impl<IO, B: Body, T: Timer> Driver<IO, B, T> {
+    /// Fails everything that has not ended, because nobody will poll us any more, or a poll panicked.
+    fn abandon(&mut self) {
         if self.result.is_some() {
             return;
         }
@@ -584,6 +591,13 @@ impl<IO, B: Body, T: Timer> Drop for Driver<IO, B, T> {
         self.connection = None;
         self.send = None;
         self.streams.end(&cause);
+        self.result = Some(Err(cause));
+    }
+}
+
+impl<IO, B: Body, T: Timer> Drop for Driver<IO, B, T> {
+    fn drop(&mut self) {
+        self.abandon();
     }
 }
 

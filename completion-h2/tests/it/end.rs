@@ -119,6 +119,29 @@ async fn a_driver_that_panics_in_a_body_fails_everything() {
     peer.finish().await;
 }
 
+/// Whoever catches the panic may keep the driver.
+#[tokio::test]
+async fn a_driver_that_panicked_has_ended_although_it_is_kept() {
+    let (io, _peer) = tokio::io::duplex(4096);
+    let (client, mut driver) = Builder::new().handshake(io).await.unwrap();
+    let sent = client.request(get("/sent"));
+    let panics = client.request(post("/panics", steps([Step::Panic])));
+    let mut poll = || {
+        let mut cx = Context::from_waker(Waker::noop());
+        Pin::new(&mut driver).poll(&mut cx)
+    };
+    std::panic::catch_unwind(AssertUnwindSafe(&mut poll)).unwrap_err();
+    let gone = ErrorKind::Abandoned;
+    fails(within("an error", sent).await, gone, false);
+    fails(within("an error", panics).await, gone, false);
+    let late = client.request(get("/late"));
+    fails(within("an error", late).await, gone, true);
+    let Poll::Ready(result) = poll() else {
+        panic!("it has not ended");
+    };
+    says(&fails(result, gone, false), "panicked");
+}
+
 /// The mutex inside h2 is poisoned by a buffer that panics under it: nothing may touch h2 any more, also when the unwinding
 /// is over before the driver is dropped.
 #[tokio::test]
