@@ -96,6 +96,16 @@ type Transport<IO> = Tap<Salvage<IO>>;
 /// everything under way was finished, or the peer went away with NO_ERROR; otherwise to what ended it. Each request and
 /// body learns the cause as well, so the output may be ignored.
 ///
+/// # Closing
+///
+/// The connection is closed when the last client was dropped and nothing is under way, and that takes a second at most. A
+/// request is under way until its response body was read to the end or dropped, and h2 has taken the last piece of its own
+/// body; so long its deadline holds, too. What h2 has taken waits there for the peer's window and for the transport: if the
+/// peer has answered and is slow to take the rest, that is cut off with the connection, and the output is `Ok` all the same.
+///
+/// While a response body that failed is neither polled nor dropped, h2 says no GOAWAY, and the connection ends without it
+/// after that second.
+///
 /// # Cancel safety
 ///
 /// Dropping it closes the transport at once; everything submitted fails with kind

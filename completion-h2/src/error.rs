@@ -281,8 +281,9 @@ impl Error {
 
     /// Whether the peer certainly did not process the request, so that sending it again cannot do anything twice.
     ///
-    /// True for a refused stream, one above GOAWAY's last-stream-id, and a request that was never sent. That says nothing
-    /// about its chances. `false` means not known: only requests that are idempotent anyway may be repeated then. An error
+    /// True for a refused stream, one above GOAWAY's last-stream-id, and a request that still waited for its stream when
+    /// its deadline passed or its connection ended. That says nothing about its chances. `false` is said of a request that
+    /// cannot be put in HTTP/2, which would fail again; otherwise it means not known: only requests that are idempotent anyway may be repeated then. An error
     /// of a response body is never retry-safe.
     ///
     /// ```

@@ -80,7 +80,7 @@ impl<B, T: Timer> Intake<B, T> {
             self.drop_cancelled();
         }
         if events.queue() {
-            let _ = self.pull();
+            self.pull();
         }
     }
 

@@ -1,13 +1,14 @@
 //! The streams under way: a slab with a reusable waker per place, of which only those are looked at whose bit is set.
 //!
-//! A stream holds its place, and so its permit, until both sides have ended: its request body is sent, and its response
-//! body was read to the end or dropped. It keeps h2's `SendStream` that long, so that it can be reset at any time; h2 sends
+//! A stream holds its place, and so its permit, until both sides have ended: h2 has taken the last of its request body, and
+//! its response body was read to the end or dropped. What h2 has taken may wait there for the peer's window: it does not
+//! tell when that has left. It keeps h2's `SendStream` that long, so that it can be reset at any time; h2 sends
 //! RST_STREAM(CANCEL) by itself when the last handle to an unfinished stream is dropped.
 //!
 //! | has | until |
 //! |---|---|
 //! | `completer`, `response` | the head of the response is there, or the request failed |
-//! | `uploading` | the request body is sent, or the peer wants no more of it |
+//! | `uploading` | h2 has taken the last of the request body, or the peer wants no more of it |
 //! | `receiving` | the response body has left ([`Slot::leave`]) |
 //!
 //! Completing runs the waiter's waker, hence anything; it is always done last, when the place is in order again.

@@ -134,6 +134,26 @@ async fn a_dropped_body_gives_back_its_window_although_the_upload_goes_on() {
     it.finish(peer).await;
 }
 
+/// h2 does not close while somebody has a handle, so it says no GOAWAY either.
+#[tokio::test]
+async fn a_body_that_timed_out_and_is_kept_holds_up_the_close_no_longer_than_the_grace() {
+    let peer = begun(async |mut conn, stream| {
+        assert_eq!(conn.expect_rst(stream).await, code::CANCEL);
+        let rest = conn.expect_eof().await;
+        lacks(&rest, kind::GOAWAY);
+    });
+    let clock = Clock::new();
+    let (it, kept) = begin_with(&peer, clock.builder().timeout(SHORT)).await;
+    clock.advance(SHORT);
+    settle().await;
+    drop(it.client);
+    settle().await;
+    clock.advance(Duration::from_secs(1));
+    ended(it.driver).await.unwrap();
+    assert!(cut_off(kept).await.is_timeout());
+    peer.finish().await;
+}
+
 /// h2#930: a dropped body gives its part of the connection window back.
 #[tokio::test]
 async fn dropped_bodies_do_not_hold_the_connection_window() {
