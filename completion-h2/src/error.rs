@@ -283,8 +283,8 @@ impl Error {
     ///
     /// True for a refused stream, one above GOAWAY's last-stream-id, and a request that still waited for its stream when
     /// its deadline passed or its connection ended. That says nothing about its chances. `false` is said of a request that
-    /// cannot be put in HTTP/2, which would fail again; otherwise it means not known: only requests that are idempotent anyway may be repeated then. An error
-    /// of a response body is never retry-safe.
+    /// HTTP/2 cannot carry, which would fail again; otherwise it means not known: only requests that are idempotent
+    /// anyway may be repeated then. An error of a response body is never retry-safe.
     ///
     /// ```
     /// use completion_h2::Error;

@@ -39,8 +39,8 @@ use crate::timer::Timer;
 /// is under way. Requests that come in the meantime wait in the new connection's queue.
 ///
 /// A request is sent again if the peer certainly did not process it (its stream was refused or is above GOAWAY's
-/// last-stream-id (RFC 9113, section 8.7), or it still waited for one when the connection ended) and its body is untouched, at most
-/// [`resend_limit`](Builder::resend_limit) times. Its deadline stays that of the first submission. Nothing else is ever
+/// last-stream-id (RFC 9113, section 8.7), or it still waited for one when the connection ended) and its body is
+/// untouched, at most [`resend_limit`](Builder::resend_limit) times. Its deadline stays that of the first submission. Nothing else is ever
 /// repeated, and a failure to connect is reported to all who wait for the connection, not tried again.
 ///
 /// When the last clone is dropped, the connection is closed after what is under way.

@@ -170,6 +170,33 @@ fn two_join_and_return() {
     });
 }
 
+/// Who is first in the list finds that the only slot is used up: the next hears of it, too.
+#[test]
+fn two_wait_for_the_last_round() {
+    check(None, || {
+        let [first, second] = [Kind::A, Kind::B].map(Witness::new);
+        let pool = Pool::<u32, ()>::with_capacity(1);
+        let share = || {
+            let (completer, completion) = pool.try_rent().unwrap();
+            completer.into_token().unwrap();
+            completion
+        };
+        drop(share());
+        drop(share());
+        let last_round = share();
+        let mut one = pool.rent_async();
+        assert!(first.poll(&mut one).is_pending());
+        let mut two = pool.rent_async();
+        assert!(second.poll(&mut two).is_pending());
+        let returner = thread::spawn(move || drop(last_round));
+        assert_eq!(first.block_on(one).unwrap_err(), RentError::Retired);
+        assert_eq!(second.block_on(two).unwrap_err(), RentError::Retired);
+        returner.join().unwrap();
+        first.assert_nothing_left();
+        second.assert_nothing_left();
+    });
+}
+
 /// The last two slots are found used up at once, each by a thread that does not see the other's: whoever waits hears of it.
 #[test]
 fn wait_and_two_retire() {
