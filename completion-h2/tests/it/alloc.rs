@@ -3,8 +3,10 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use completion_h2::client::{Builder, Connector};
@@ -60,7 +62,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// A server that answers on a thread of its own, so that its allocations are not counted.
-fn serve() -> std::net::SocketAddr {
+fn serve() -> SocketAddr {
     let (told, addr) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -93,6 +95,9 @@ async fn run(
     let request = || {
         let mut request = Request::new(Empty::new());
         *request.uri_mut() = template.uri().clone();
+        for (name, value) in template.headers() {
+            request.headers_mut().insert(name, value.clone());
+        }
         request
     };
     let mut futures: Vec<_> = (0..at_once).map(|_| connector.request(request())).collect();
@@ -125,7 +130,17 @@ async fn run(
     assert_eq!(done, count);
 }
 
-fn allocations_per_request(at_once: usize, timeout: Option<std::time::Duration>) -> f64 {
+/// A GET without fields.
+fn plain(addr: SocketAddr) -> Request<()> {
+    Request::get(format!("http://{addr}/")).body(()).unwrap()
+}
+
+/// How many more allocations than h2's two a request costs, and how many overflowed the pool.
+fn allocations_per_request(
+    at_once: usize,
+    builder: Builder,
+    template: fn(SocketAddr) -> Request<()>,
+) -> (f64, f64) {
     const REQUESTS: usize = 2000;
     let addr = serve();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -134,30 +149,59 @@ fn allocations_per_request(at_once: usize, timeout: Option<std::time::Duration>)
         .unwrap();
     runtime.block_on(async {
         let connect = move || tokio::net::TcpStream::connect(addr);
-        let builder = Builder::new().timeout(timeout);
         let connector = Connector::new(builder, connect, tokio::spawn);
-        let template = Request::get(format!("http://{addr}/")).body(()).unwrap();
+        let template = template(addr);
         // Copies of the URI share its text from the first one on.
         let _first = template.uri().clone();
         run(&connector, &template, 500, at_once).await;
-        let before = COUNT.get();
+        let before = (COUNT.get(), connector.stats().pool);
         run(&connector, &template, REQUESTS, at_once).await;
-        let after = COUNT.get();
-        let stats = connector.stats().pool;
-        assert_eq!((stats.in_use, stats.overflowed), (0, 0));
-        (after - before) as f64 / REQUESTS as f64
+        let after = (COUNT.get(), connector.stats().pool);
+        assert_eq!(after.1.in_use, 0);
+        let allocations = (after.0 - before.0) as f64 / REQUESTS as f64;
+        let overflowed = (after.1.overflowed - before.1.overflowed) as f64 / REQUESTS as f64;
+        (allocations - 2.0, overflowed)
     })
+}
+
+#[track_caller]
+fn assert_about(count: f64, expected: f64) {
+    let range = expected - 0.01..=expected + 0.05;
+    assert!(range.contains(&count), "{count} instead of {expected}");
 }
 
 #[test]
 fn an_empty_get_costs_two_allocations_one_at_a_time() {
-    let count = allocations_per_request(1, None);
-    assert!((1.99..=2.05).contains(&count), "{count}");
+    let (ours, overflowed) = allocations_per_request(1, Builder::new(), plain);
+    assert_about(ours, 0.0);
+    assert_about(overflowed, 0.0);
 }
 
 #[test]
 fn an_empty_get_costs_two_allocations_many_at_a_time_with_a_timeout() {
-    let timeout = Some(std::time::Duration::from_secs(10));
-    let count = allocations_per_request(64, timeout);
-    assert!((1.99..=2.05).contains(&count), "{count}");
+    let builder = Builder::new().timeout(Duration::from_secs(10));
+    let (ours, overflowed) = allocations_per_request(64, builder, plain);
+    assert_about(ours, 0.0);
+    assert_about(overflowed, 0.0);
+}
+
+#[test]
+fn a_round_beyond_the_pools_capacity_is_one_allocation() {
+    let builder = Builder::new().pool_capacity(0);
+    let (ours, overflowed) = allocations_per_request(1, builder, plain);
+    assert_about(ours, 1.0);
+    assert_about(overflowed, 1.0);
+}
+
+#[test]
+fn a_copy_of_fields_to_be_sent_again_is_two_allocations() {
+    let template = |addr| {
+        let mut request = plain(addr);
+        let value = http::HeaderValue::from_static("text/plain");
+        request.headers_mut().insert(http::header::ACCEPT, value);
+        request
+    };
+    let (once, _) = allocations_per_request(1, Builder::new().resend_limit(0), template);
+    let (again, _) = allocations_per_request(1, Builder::new(), template);
+    assert_about(again - once, 2.0);
 }
