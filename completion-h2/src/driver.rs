@@ -39,6 +39,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -571,9 +572,15 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        this.intake.begin(cx.waker());
         // Not by the drop of a guard: what is failed wakes others, and a panic in a panic would abort.
-        let result = panic::catch_unwind(AssertUnwindSafe(|| this.poll_passes(cx)));
+        let result = panic::catch_unwind(AssertUnwindSafe(|| {
+            if this.intake.is_polling() {
+                // The poll before panicked. If somebody who was woken for that panicked as well, there is a rest.
+                this.abandon();
+            }
+            this.intake.begin(cx.waker());
+            this.poll_passes(cx)
+        }));
         let result = result.unwrap_or_else(|panicked| {
             this.abandon();
             panic::resume_unwind(panicked)
@@ -596,8 +603,9 @@ impl<IO, B: Body, T: Timer> Driver<IO, B, T> {
         self.ack.fail(&cause);
         if self.link.is_unwound() {
             self.streams.forget(&cause);
+            mem::forget(self.send.take());
         }
-        // h2 ends all streams here. These two survive a poisoned lock.
+        // h2 ends all streams here. This survives a poisoned lock.
         self.connection = None;
         self.send = None;
         self.streams.end(&cause);

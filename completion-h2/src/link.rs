@@ -22,18 +22,13 @@ mod schedule;
 pub(crate) struct Link {
     pub(crate) schedule: Schedule,
     tap: OnceLock<TapHandle>,
-    cause: OnceLock<Cause>,
+    /// Why the connection ended.
+    cause: OnceLock<Error>,
+    /// Set if a poll of the driver unwound. h2's mutex may be poisoned, and h2 panics on that: its handles are not to be used.
+    unwound: OnceLock<()>,
     /// The first GOAWAY, as the error that all requests share which it ends: there may be many, and servers such as nginx
     /// end every connection so.
     farewell: OnceLock<(GoAway, Error)>,
-}
-
-/// Why the connection ended.
-#[derive(Debug)]
-struct Cause {
-    error: Error,
-    /// A poll of the driver unwound. h2's mutex may be poisoned, and h2 panics on that: its handles are not to be used.
-    unwound: bool,
 }
 
 impl Link {
@@ -43,6 +38,7 @@ impl Link {
             schedule: Schedule::new(),
             tap: OnceLock::new(),
             cause: OnceLock::new(),
+            unwound: OnceLock::new(),
             farewell: OnceLock::new(),
         })
     }
@@ -77,12 +73,12 @@ impl Link {
 
     /// Why the connection ended, as soon as that is known.
     pub(crate) fn cause(&self) -> Option<Error> {
-        self.cause.get().map(|cause| cause.error.clone())
+        self.cause.get().cloned()
     }
 
     /// Whether h2's handles are not to be used or dropped any more.
     pub(crate) fn is_unwound(&self) -> bool {
-        self.cause.get().is_some_and(|cause| cause.unwound)
+        self.unwound.get().is_some()
     }
 
     /// The last GOAWAY received.
@@ -118,9 +114,13 @@ impl Link {
 
     /// Records the cause, if it is the first, and closes. Returns the recorded one. The caller then drains the queues.
     pub(crate) fn close(&self, error: Error, unwound: bool) -> Error {
-        let cause = self.cause.get_or_init(|| Cause { error, unwound });
+        if unwound {
+            // Also if the cause is another: then it unwound while closing.
+            let _ = self.unwound.set(());
+        }
+        let cause = self.cause.get_or_init(|| error);
         self.schedule.close();
-        cause.error.clone()
+        cause.clone()
     }
 }
 

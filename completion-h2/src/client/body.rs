@@ -221,16 +221,18 @@ impl Drop for Open {
 fn leave(mut recv: RecvStream) -> Left {
     // What came in already stands between us and the answer. It is bounded by the stream's window.
     let mut cx = Context::from_waker(Waker::noop());
-    loop {
+    let mut length = 0;
+    let left = loop {
         match recv.poll_data(&mut cx) {
-            Poll::Ready(Some(Ok(data))) => {
-                // h2 would give the connection's window back only with the last handle, which an upload may hold for long.
-                let _ = recv.flow_control().release_capacity(data.len());
-            }
-            Poll::Ready(None | Some(Err(_))) => return Left::Ended,
-            Poll::Pending => return Left::Early,
+            Poll::Ready(Some(Ok(data))) => length += data.len(),
+            Poll::Ready(None | Some(Err(_))) => break Left::Ended,
+            Poll::Pending => break Left::Early,
         }
-    }
+    };
+    // h2 would give the connection's window back only with the last handle, which an upload may hold for long. Not piece by
+    // piece, which would let more come in meanwhile.
+    let _ = recv.flow_control().release_capacity(length);
+    left
 }
 
 impl fmt::Debug for ResponseBody {

@@ -364,11 +364,11 @@ impl<T: Timer> Builder<T> {
 
     /// How much the peer may waste on small DATA frames, which cost more memory than the windows account for: each frame
     /// of less than 256 bytes costs the difference until its data is taken, and h2 ends the connection with
-    /// ENHANCE_YOUR_CALM when the budget is used up.
+    /// ENHANCE_YOUR_CALM when the budget is used up. (Of empty ones it bears a hundred, whatever the budget.)
     ///
     /// A small frame that comes late for a stream that was reset is never taken, so its cost remains for as long as the
     /// connection lives. The default leaves room for five of those for each stream of the default
-    /// [`reset_budget`](Self::reset_budget); h2's own, of 128 empty frames with the default window, would end the connection long before.
+    /// [`reset_budget`](Self::reset_budget); h2's own, of 128 frames of a byte with the default window, would end the connection long before.
     ///
     /// ```
     /// use completion_h2::client::Builder;

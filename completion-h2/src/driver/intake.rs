@@ -55,6 +55,10 @@ impl<B, T: Timer> Intake<B, T> {
         self.polling = false;
     }
 
+    pub(crate) fn is_polling(&self) -> bool {
+        self.polling
+    }
+
     /// Does what there is to do while there is no connection.
     pub(crate) fn tend(&mut self, cx: &mut Context<'_>) {
         self.begin(cx.waker());

@@ -369,8 +369,9 @@ where
             Pumped::Waiting => {}
             Pumped::Yielded => self.link.schedule.tell_slot(index),
             Pumped::Done => {
+                let resendable = !upload.is_touched() && stream.completer.is_some();
                 stream.uploading = false;
-                if stream.completer.is_none() {
+                if !resendable {
                     stream.upload = None;
                 }
             }

@@ -64,7 +64,6 @@ impl<D: Buf> Buf for Piece<D> {
 /// A request body on its way.
 pub(crate) struct Upload<B: Body> {
     body: B,
-    /// The body gave something away, so the request cannot be sent again.
     touched: bool,
     /// Data that waits for room, and whether it is the last.
     held: Option<(B::Data, bool)>,
@@ -89,6 +88,11 @@ impl<B: Body> Upload<B> {
             touched: false,
             held: None,
         }
+    }
+
+    /// Whether the body gave something away, so that the request cannot be sent again.
+    pub(crate) fn is_touched(&self) -> bool {
+        self.touched
     }
 
     /// The body, if it is as good as new.

@@ -14,8 +14,8 @@ use tokio::io::AsyncWriteExt;
 
 use crate::clock::Clock;
 use crate::common::{
-    Fixture, Step, agree, connect, connect_with, drive, ended, fails, get, pending, post, read,
-    says, settle, signal, steps, undriven,
+    Fixture, Step, agree, connect, connect_with, drive, ended, fails, full, get, pending, post,
+    read, says, settle, signal, steps, undriven,
 };
 use crate::support::{Frame, Peer, code, kind, lacks, setting, within};
 
@@ -142,12 +142,51 @@ async fn a_driver_that_panicked_has_ended_although_it_is_kept() {
     says(&fails(result, gone, false), "panicked");
 }
 
+/// Whoever is woken for that panics as well: the next poll sees to the rest.
+#[tokio::test]
+async fn a_driver_that_panicked_and_woke_one_that_panics_has_ended_at_the_next_poll() {
+    let (io, _peer) = tokio::io::duplex(4096);
+    let (client, mut driver) = Builder::new().handshake(io).await.unwrap();
+    // The first is sent and panics; those behind it wait for the answer, and are failed in turn.
+    let panics = client.request(post("/panics", steps([Step::Panic])));
+    let [mut bomb, other] = ["/bomb", "/other"].map(|path| client.request(get(path)));
+    let waker = Waker::from(Arc::new(Bomb));
+    let polled = Pin::new(&mut bomb).poll(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+    let mut poll = || {
+        let mut cx = Context::from_waker(Waker::noop());
+        Pin::new(&mut driver).poll(&mut cx)
+    };
+    std::panic::catch_unwind(AssertUnwindSafe(&mut poll)).unwrap_err();
+    let gone = ErrorKind::Abandoned;
+    let Poll::Ready(result) = poll() else {
+        panic!("it has not ended");
+    };
+    says(&fails(result, gone, false), "panicked");
+    for request in [panics, bomb, other] {
+        let error = within("an error", request).await.unwrap_err();
+        assert_eq!(error.kind(), gone);
+    }
+    assert_eq!(client.pool_stats().in_use, 0);
+}
+
 /// The mutex inside h2 is poisoned by a buffer that panics under it: nothing may touch h2 any more, also when the unwinding
 /// is over before the driver is dropped.
 #[tokio::test]
 async fn a_driver_that_panics_under_h2s_lock_fails_everything() {
-    struct Bomb;
-    impl bytes::Buf for Bomb {
+    panic_under_h2s_lock(&[], false).await;
+}
+
+/// h2 still has a handle of its own to the stream that fills the limit.
+#[tokio::test]
+async fn a_driver_that_panics_under_h2s_lock_at_the_peers_limit_fails_everything() {
+    panic_under_h2s_lock(&[(setting::MAX_CONCURRENT_STREAMS, 2)], true).await;
+}
+
+/// Whether the last request `waits` for its stream.
+async fn panic_under_h2s_lock(parameters: &'static [(u16, u32)], waits: bool) {
+    struct Shrapnel;
+    impl bytes::Buf for Shrapnel {
         fn remaining(&self) -> usize {
             let backtrace = std::backtrace::Backtrace::force_capture().to_string();
             // Once h2 has it.
@@ -164,16 +203,16 @@ async fn a_driver_that_panics_under_h2s_lock_fails_everything() {
     }
     struct Body(bool);
     impl http_body::Body for Body {
-        type Data = Bomb;
+        type Data = Shrapnel;
         type Error = std::convert::Infallible;
         fn poll_frame(
             mut self: std::pin::Pin<&mut Self>,
             _: &mut Context<'_>,
-        ) -> Poll<Option<Result<http_body::Frame<Bomb>, Self::Error>>> {
+        ) -> Poll<Option<Result<http_body::Frame<Shrapnel>, Self::Error>>> {
             if std::mem::replace(&mut self.0, true) {
                 return Poll::Pending;
             }
-            Poll::Ready(Some(Ok(http_body::Frame::data(Bomb))))
+            Poll::Ready(Some(Ok(http_body::Frame::data(Shrapnel))))
         }
         fn is_end_stream(&self) -> bool {
             self.0
@@ -184,12 +223,12 @@ async fn a_driver_that_panics_under_h2s_lock_fails_everything() {
         request.body(Body(!armed)).unwrap()
     };
 
-    let peer = Peer::serve(&[], async |conn| {
+    let peer = Peer::serve(parameters, async |conn| {
         conn.begin().await;
     });
     let io = crate::common::dial(&peer).await;
     let (client, driver) = Builder::new().handshake(io).await.unwrap();
-    // Catches the panic first, and drops the driver later.
+    // Catches the panic first, and polls and drops the driver later.
     let driver = tokio::spawn(async move {
         let mut driver = driver;
         let panicked = std::future::poll_fn(|cx| {
@@ -201,19 +240,61 @@ async fn a_driver_that_panics_under_h2s_lock_fails_everything() {
             }
         });
         assert!(panicked.await);
-        drop(driver);
+        let result = driver.await;
+        says(&fails(result, ErrorKind::Abandoned, false), "panicked");
     });
     let open = within("a response", client.request(request(false)))
         .await
         .unwrap();
     let panics = client.request(request(true));
-    let waits = client.request(request(false));
+    let last = client.request(request(false));
     let gone = ErrorKind::Abandoned;
     within("the driver's end", driver).await.unwrap();
     fails(within("an error", panics).await, gone, false);
-    fails(within("an error", waits).await, gone, false);
+    fails(within("an error", last).await, gone, waits);
     let cut = http_body_util::BodyExt::collect(open.into_body()).await;
     fails(cut, gone, false);
+    peer.finish().await;
+}
+
+/// The connection is being closed for another cause then. What was received is not touched for that either.
+#[tokio::test]
+async fn a_driver_that_panics_under_h2s_lock_while_closing_leaves_bodies_in_peace() {
+    struct Mine(Vec<u8>);
+    impl AsRef<[u8]> for Mine {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    impl Drop for Mine {
+        fn drop(&mut self) {
+            assert!(std::thread::panicking(), "the data was told to panic");
+        }
+    }
+
+    let (tell, mut both_sent) = signal();
+    let peer = Peer::start(async move |mut conn| {
+        conn.handshake_without_ack(&[]).await;
+        conn.begin().await;
+        conn.next_request().await;
+        tell.now();
+        conn.expect_eof().await;
+    });
+    let clock = Clock::new();
+    let limit = Duration::from_secs(1);
+    let it = connect_with(&peer, clock.builder().settings_timeout(limit)).await;
+    let body = it.send(get("/body")).await.unwrap();
+    // More than the window, so that h2 keeps some, and drops it under its lock.
+    let data = bytes::Bytes::from_owner(Mine(vec![0; 1 << 17]));
+    let upload = it.client.request(post("/upload", full(data)));
+    both_sent.wait().await;
+    settle().await;
+    clock.advance(limit);
+    let kind = ErrorKind::SettingsTimeout;
+    fails(within("an error", upload).await, kind, false);
+    let panicked = within("the driver's end", it.driver).await;
+    assert!(panicked.unwrap_err().is_panic());
+    fails(read(body).await, kind, false);
     peer.finish().await;
 }
 
@@ -406,14 +487,17 @@ async fn a_waiter_may_be_polled_and_submit_inside_its_wake() {
     it.finish(peer).await;
 }
 
+/// A waker that panics.
+struct Bomb;
+
+impl Wake for Bomb {
+    fn wake(self: Arc<Self>) {
+        panic!("the waker was told to panic");
+    }
+}
+
 #[tokio::test]
 async fn a_waker_that_panics_takes_the_driver_down_and_nothing_hangs() {
-    struct Bomb;
-    impl Wake for Bomb {
-        fn wake(self: Arc<Self>) {
-            panic!("the waker was told to panic");
-        }
-    }
     let peer = Peer::serve(&[], async |conn| {
         let first = conn.next_request().await;
         conn.next_request().await;

@@ -452,32 +452,40 @@ async fn an_upload_that_begins_behind_a_blocked_transport_goes_on() {
     within("the server's end", server).await.unwrap();
 }
 
-/// However long its response takes.
+/// Data that comes when the test says so, and a handle that goes with the body.
+struct Given {
+    data: tokio::sync::oneshot::Receiver<Bytes>,
+    _alive: Arc<()>,
+}
+
+/// How to give it, the body, and a handle like the body's.
+fn given() -> (tokio::sync::oneshot::Sender<Bytes>, AnyBody, Arc<()>) {
+    let (give, data) = tokio::sync::oneshot::channel();
+    let alive = Arc::new(());
+    let _alive = Arc::clone(&alive);
+    (give, Given { data, _alive }.boxed(), alive)
+}
+
+impl http_body::Body for Given {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BoxError>>> {
+        let data = ready!(Pin::new(&mut self.data).poll(cx))?;
+        Poll::Ready(Some(Ok(http_body::Frame::data(data))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.data.is_terminated()
+    }
+}
+
+/// However long its response is.
 #[tokio::test]
-async fn a_request_body_is_dropped_when_it_is_sent() {
-    /// Data that comes when the test says so, and a handle that goes with the body.
-    struct Given {
-        data: tokio::sync::oneshot::Receiver<Bytes>,
-        _alive: Arc<()>,
-    }
-
-    impl http_body::Body for Given {
-        type Data = Bytes;
-        type Error = BoxError;
-
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-        ) -> Poll<Option<Result<http_body::Frame<Bytes>, BoxError>>> {
-            let data = ready!(Pin::new(&mut self.data).poll(cx))?;
-            Poll::Ready(Some(Ok(http_body::Frame::data(data))))
-        }
-
-        fn is_end_stream(&self) -> bool {
-            self.data.is_terminated()
-        }
-    }
-
+async fn a_request_body_is_dropped_when_it_is_sent_after_the_head_of_the_response() {
     let (tell, mut uploaded) = signal();
     let peer = Peer::serve(&[], async move |conn| {
         let request = conn.begin().await;
@@ -486,14 +494,34 @@ async fn a_request_body_is_dropped_when_it_is_sent() {
         assert_eq!(conn.expect_rst(request.stream).await, code::CANCEL);
     });
     let it = connect(&peer).await;
-    let (give, data) = tokio::sync::oneshot::channel();
-    let alive = Arc::new(());
-    let _alive = Arc::clone(&alive);
-    let body = Given { data, _alive }.boxed();
+    let (give, body, alive) = given();
     let response = it.send(post("/", body)).await.unwrap();
     give.send("x".into()).unwrap();
     uploaded.wait().await;
     assert_eq!(Arc::strong_count(&alive), 1);
     drop(response);
+    it.finish(peer).await;
+}
+
+/// However long its response takes.
+#[tokio::test]
+async fn a_request_body_is_dropped_when_it_is_sent_before_the_response() {
+    let (tell, mut uploaded) = signal();
+    let (answer, mut asked) = signal();
+    let peer = Peer::serve(&[], async move |conn| {
+        let request = conn.next_request().await;
+        conn.body(request.stream).await;
+        tell.now();
+        asked.wait().await;
+        conn.respond(request.stream, 200, b"").await;
+    });
+    let it = connect(&peer).await;
+    let (give, body, alive) = given();
+    let response = it.client.request(post("/", body));
+    give.send("x".into()).unwrap();
+    uploaded.wait().await;
+    assert_eq!(Arc::strong_count(&alive), 1);
+    answer.now();
+    within("a response", response).await.unwrap();
     it.finish(peer).await;
 }
