@@ -13,15 +13,17 @@ FIELDS = {
 POOL = {"capacity", "in_use", "high_water", "rented", "returned", "overflow", "stale"}
 
 flags = argparse.ArgumentParser(description=__doc__)
+flags.add_argument("--requests", type=int, required=True, help="so many")
 flags.add_argument("--all", action="store_true", help="every request succeeded")
 flags.add_argument("--allocations", type=float, help="at most so many a request")
-flags.add_argument("--cancelled", type=int, help="at most so many cancelled, none failed")
+flags.add_argument("--cancelled", type=int, help="some cancelled, at most so many, none failed")
 flags.add_argument("--overflow", action="store_true", help="every round overflowed")
 flags = flags.parse_args()
 
 
 def check(run: dict) -> None:
     assert set(run) == FIELDS, f"fields differ: {set(run) ^ FIELDS}"
+    assert run["requests"] == flags.requests, f"requests: {run['requests']}"
     failed = sum(run["failed"].values())
     assert run["requests"] == run["succeeded"] + run["cancelled"] + failed, "requests do not add up"
     assert sum(run["status"].values()) == run["succeeded"], "a success without a status"
@@ -29,7 +31,7 @@ def check(run: dict) -> None:
         assert run["succeeded"] == run["requests"], f"not all succeeded: {run['failed']}"
     if flags.cancelled is not None:
         assert failed == 0, f"failed: {run['failed']}"
-        assert run["cancelled"] <= flags.cancelled, f"cancelled: {run['cancelled']}"
+        assert 0 < run["cancelled"] <= flags.cancelled, f"cancelled: {run['cancelled']}"
     if flags.allocations is not None:
         assert run["allocations_per_request"] <= flags.allocations, (
             f"allocations per request: {run['allocations_per_request']}"

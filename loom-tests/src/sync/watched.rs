@@ -10,14 +10,21 @@ thread_local! {
 /// Runs `body` in every interleaving that loom tries, or those of at most `preemptions`; then in those that
 /// loom misses otherwise, of at most two, or one where there is a bound.
 ///
-/// `PREEMPTIONS` in the environment is another bound, for more time.
+/// `PREEMPTIONS` in the environment is another bound, for more time, except where the bound is one: there every further
+/// one takes ten times as long.
+///
+/// # Panics
+///
+/// If a model fails, or `PREEMPTIONS` is no number.
 pub fn explore(preemptions: Option<usize>, body: impl Fn() + Send + Sync + 'static) {
     let body = Arc::new(body);
     let mut model = loom::model::Builder::new();
-    let more = std::env::var("PREEMPTIONS")
-        .ok()
-        .and_then(|it| it.parse().ok());
-    model.preemption_bound = preemptions.map(|bound| more.unwrap_or(bound));
+    let more = std::env::var("PREEMPTIONS").ok();
+    let more: Option<usize> = more.map(|it| it.parse().expect("PREEMPTIONS is a number"));
+    model.preemption_bound = preemptions.map(|bound| match more {
+        Some(more) if bound > 1 => more,
+        _ => bound,
+    });
     let every = body.clone();
     model.check(move || every());
     model.preemption_bound = Some(if preemptions.is_some() { 1 } else { 2 });

@@ -116,7 +116,7 @@ fn allocations(u64_only: bool) -> Vec<(Cell, f64)> {
     thread::scope(|scope| scope.spawn(count).join().expect("a round does not panic"))
 }
 
-/// So many rounds at a stretch: about a millisecond, or some where threads have to meet first.
+/// So many rounds at a stretch: a millisecond or less, or some where threads have to meet first.
 fn stretch(round: Round) -> usize {
     match round {
         Round::TwoThreads => 100_000,

@@ -41,9 +41,9 @@ impl Report {
         self.result.tally.all_failed() > 0
     }
 
-    /// Whether requests failed for want of any connection.
+    /// Whether no connection could be established.
     pub(crate) fn never_connected(&self) -> bool {
-        self.some_failed() && self.established == 0
+        self.established == 0
     }
 
     /// The object that `--json` prints.

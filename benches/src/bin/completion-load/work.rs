@@ -214,9 +214,10 @@ async fn work(shared: Arc<Shared>, start: Arc<Barrier>, worker: usize, mut sessi
         }
         let place = turn % sessions.len();
         let session = &mut sessions[place];
+        let cancel_after = shared.scope.plan.cancel_after(index);
         let began = Instant::now();
         let exchange = session.exchange();
-        let outcome = match shared.scope.plan.cancel_after(index) {
+        let outcome = match cancel_after {
             None => Some(exchange.await),
             Some(delay) => until(began + delay, exchange).await,
         };
