@@ -1,8 +1,6 @@
 //! tell ‖ a driver that runs, goes to sleep or sleeps: it is woken once, and only if it sleeps; what the event is about is
 //! there when it is taken.
 
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-
 use loom::sync::Arc;
 use loom::thread;
 use loom_tests::{Kind, Witness};
@@ -137,25 +135,23 @@ fn tell_and_mark() {
     });
 }
 
-/// An event that comes while others are taken is there next time.
+/// An event that comes while others are taken is taken with them or next time, and once.
 #[test]
 fn tell_and_take() {
     explore(None, || {
         let witness = Witness::new(Kind::A);
         let schedule = Arc::new(asleep(&witness));
-        let told = Arc::new(AtomicUsize::new(0));
         schedule.tell_cancel();
         let teller = {
-            let (schedule, told) = (schedule.clone(), told.clone());
-            thread::spawn(move || {
-                told.store(1, SeqCst);
-                schedule.tell_cancel();
-            })
+            let schedule = schedule.clone();
+            thread::spawn(move || schedule.tell_connection())
         };
-        assert!(schedule.take().cancel());
-        let seen = told.load(SeqCst);
+        let first = schedule.take();
+        assert!(first.cancel());
         teller.join().unwrap();
-        assert!(schedule.take().cancel() || seen == 1);
+        let second = schedule.take();
+        assert!(!second.cancel());
+        assert_ne!(first.connection(), second.connection());
         assert_eq!(witness.wakes(), 1);
     });
 }
