@@ -97,7 +97,8 @@ async fn without_acknowledgment_everything_fails_and_the_peer_is_told() {
 
 #[tokio::test]
 async fn a_change_is_sent_acknowledged_and_obeyed() {
-    let peer = Peer::serve(&[], async |conn| {
+    let (tell, mut arrived) = signal();
+    let peer = Peer::serve(&[], async move |conn| {
         let settings = conn.expect_settings().await;
         assert_eq!(settings.payload.len(), 6);
         assert_eq!(
@@ -106,27 +107,20 @@ async fn a_change_is_sent_acknowledged_and_obeyed() {
         );
         assert_eq!(settings.number(2), 200_000);
         let request = conn.begin().await;
-        // More than the window at the beginning; the connection's window is given back as it is read.
-        for _ in 0..5 {
-            conn.send(Frame::data(request.stream, vec![0; 13_000], false))
+        // More than the window at the beginning, before anything is read.
+        for left in (0..6).rev() {
+            conn.send(Frame::data(request.stream, vec![0; 13_000], left == 0))
                 .await;
         }
-        let mut given_back = 0;
-        while given_back < 13_000 {
-            let update = conn
-                .wait("WINDOW_UPDATE", |frame| {
-                    frame.kind == kind::WINDOW_UPDATE && frame.stream == 0
-                })
-                .await;
-            given_back += update.number(0);
-        }
-        conn.send(Frame::data(request.stream, vec![0; 13_000], true))
-            .await;
+        conn.ping().await;
+        tell.now();
     });
-    let it = connect(&peer).await;
+    let builder = Builder::new().initial_connection_window_size(200_000);
+    let it = connect_with(&peer, builder).await;
     let change = it.client.set_initial_window_size(200_000);
     within("the acknowledgment", change).await.unwrap();
     let response = it.send(get("/")).await.unwrap();
+    arrived.wait().await;
     assert_eq!(read(response).await.unwrap().len(), 6 * 13_000);
     it.finish(peer).await;
 }
