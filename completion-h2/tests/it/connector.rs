@@ -285,7 +285,6 @@ async fn a_spent_reset_budget_replaces_the_connection() {
 async fn a_server_that_goes_away_every_few_requests_loses_nothing() {
     const CONNECTIONS: u32 = 20;
     let peer = Peer::start_many(async |mut door: Door| {
-        let mut served = 0;
         let mut finishing = Vec::new();
         for _ in 0..CONNECTIONS {
             let mut conn = door.accept().await;
@@ -301,12 +300,10 @@ async fn a_server_that_goes_away_every_few_requests_loses_nothing() {
                 }
                 conn.expect_eof().await;
             }));
-            served += 10;
         }
         for task in finishing {
             task.await.unwrap();
         }
-        served
     });
     let connector = connector(&peer, Builder::new().resend_limit(20));
     let mut tasks = Vec::new();
@@ -327,7 +324,7 @@ async fn a_server_that_goes_away_every_few_requests_loses_nothing() {
         u64::from(CONNECTIONS)
     );
     drop(connector);
-    assert_eq!(peer.finish().await, 200);
+    peer.finish().await;
 }
 
 fn refusing(calls: &Arc<AtomicUsize>) -> Connector<AnyBody> {
