@@ -2,15 +2,17 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::gate::{parked_before, within};
-use crate::{Completer, Completion, Pool, Token};
+use crate::{Completer, Completion, CompletionError, Pool, Rejected, Token};
 
 /// Counted by the clones of one `Arc`.
 type Payload = Arc<()>;
 type Producer = Completer<'static, Payload, Payload>;
 type Consumer = Completion<'static, Payload, Payload>;
+type Outcome = Result<Payload, CompletionError<Payload>>;
 
 /// More than any peer or round needs, with its atomic steps and retries.
 const STEPS: usize = 200;
@@ -22,11 +24,19 @@ impl Wake for Silent {
     fn wake(self: Arc<Self>) {}
 }
 
-/// A pool, and everything that must come back.
+/// A pool, everything that must come back, and what the two sides of the round were told.
 struct Stage {
     pool: Pool<Payload, Payload>,
     payload: Payload,
     tasks: [Arc<Silent>; 2],
+    /// Payloads that the round accepted.
+    accepted: AtomicUsize,
+    /// Cancellations that it accepted.
+    cancelled: AtomicUsize,
+    /// Payloads that its consumer received.
+    received: AtomicUsize,
+    /// Errors that its consumer received instead.
+    failed: AtomicUsize,
 }
 
 impl Stage {
@@ -35,6 +45,10 @@ impl Stage {
             pool: Pool::with_capacity(2),
             payload: Arc::new(()),
             tasks: [(); 2].map(|()| Arc::new(Silent)),
+            accepted: AtomicUsize::new(0),
+            cancelled: AtomicUsize::new(0),
+            received: AtomicUsize::new(0),
+            failed: AtomicUsize::new(0),
         }
     }
 
@@ -42,11 +56,9 @@ impl Stage {
         self.tasks[number].clone().into()
     }
 
-    fn poll(&self, number: usize, consumer: &mut Consumer) -> bool {
+    fn poll(&self, number: usize, consumer: &mut Consumer) -> Poll<Outcome> {
         let waker = self.waker(number);
-        Pin::new(consumer)
-            .poll(&mut Context::from_waker(&waker))
-            .is_ready()
+        Pin::new(consumer).poll(&mut Context::from_waker(&waker))
     }
 
     fn watch(&self, number: usize, producer: &mut Producer) -> bool {
@@ -60,13 +72,45 @@ impl Stage {
     fn rounds(&self) {
         for _ in 0..3 {
             let (completer, mut completion) = self.pool.try_rent().expect("a slot is home");
-            assert!(!self.poll(0, &mut completion));
+            assert!(self.poll(0, &mut completion).is_pending());
             completer.complete(self.payload.clone()).unwrap();
-            assert!(self.poll(1, &mut completion));
+            assert!(matches!(self.poll(1, &mut completion), Poll::Ready(Ok(_))));
         }
     }
 
+    /// What a producer was told of its payload.
+    fn told(&self, completed: Result<(), Rejected<Payload>>) {
+        self.accepted.fetch_add(completed.is_ok().into(), SeqCst);
+    }
+
+    /// What the consumer was told.
+    fn took(&self, outcome: Outcome) {
+        let counter = if outcome.is_ok() {
+            &self.received
+        } else {
+            &self.failed
+        };
+        counter.fetch_add(1, SeqCst);
+    }
+
+    /// Both sides were told the same of the round. A consumer that leaves before it is told anything may leave what was
+    /// accepted.
+    fn assert_agreed(&self) {
+        let [accepted, cancelled, received, failed] = [
+            &self.accepted,
+            &self.cancelled,
+            &self.received,
+            &self.failed,
+        ]
+        .map(|counter| counter.load(SeqCst));
+        assert!(accepted + cancelled <= 1, "ended twice");
+        assert!(received + failed <= 1, "taken twice");
+        assert!(received <= accepted, "received but not accepted");
+        assert!(accepted + failed <= 1, "accepted but failed");
+    }
+
     fn assert_in_order(&self) {
+        self.assert_agreed();
         let stats = self.pool.stats();
         assert_eq!((stats.in_use, stats.capacity), (0, 2));
         assert_eq!(stats.rented, stats.returned);
@@ -115,7 +159,7 @@ fn lent(stage: &Stage) -> (Producer, Consumer) {
 /// A round whose consumer waits already.
 fn awaited(stage: &Stage) -> (Producer, Consumer) {
     let (producer, mut consumer) = lent(stage);
-    assert!(!stage.poll(0, &mut consumer));
+    assert!(stage.poll(0, &mut consumer).is_pending());
     (producer, consumer)
 }
 
@@ -123,7 +167,7 @@ fn awaited(stage: &Stage) -> (Producer, Consumer) {
 fn saturated(stage: &Stage) -> (Producer, Consumer) {
     let (producer, mut consumer) = lent(stage);
     for turn in 0..5 {
-        assert!(!stage.poll(turn % 2, &mut consumer));
+        assert!(stage.poll(turn % 2, &mut consumer).is_pending());
     }
     (producer, consumer)
 }
@@ -150,17 +194,22 @@ fn flip<A, B>((a, b): (A, B)) -> (B, A) {
 
 /// The consumer polls anew and leaves.
 fn poll_and_leave(stage: &Stage, mut consumer: Consumer) {
-    let ready = stage.poll(1, &mut consumer);
-    assert!(ready || consumer.try_take().is_none() || consumer.is_terminated());
+    let outcome = match stage.poll(1, &mut consumer) {
+        Poll::Ready(outcome) => Some(outcome),
+        Poll::Pending => consumer.try_take(),
+    };
+    if let Some(outcome) = outcome {
+        stage.took(outcome);
+    }
     drop(consumer);
 }
 
 fn complete(stage: &Stage, producer: Producer) {
-    drop(producer.complete(stage.payload.clone()));
+    stage.told(producer.complete(stage.payload.clone()));
 }
 
 fn complete_by_token(stage: &Stage, token: Token) {
-    drop(stage.pool.complete(token, stage.payload.clone()));
+    stage.told(stage.pool.complete(token, stage.payload.clone()));
 }
 
 fn nobody(_: &Stage, (): ()) {}
@@ -182,7 +231,9 @@ fn take() {
         complete(stage, producer);
         (consumer, ())
     };
-    let take = |_: &Stage, mut consumer: Consumer| assert!(consumer.try_take().is_some());
+    let take = |stage: &Stage, mut consumer: Consumer| {
+        stage.took(consumer.try_take().expect("the round is over"));
+    };
     park_everywhere(begin, take, nobody);
 }
 
@@ -250,7 +301,8 @@ fn completing_by_token() {
 #[test]
 fn cancelling_by_token() {
     let cancel = |stage: &Stage, token| {
-        let _ended = stage.pool.cancel(token);
+        let cancelled = stage.pool.cancel(token).is_ok();
+        stage.cancelled.fetch_add(cancelled.into(), SeqCst);
     };
     let begin = |stage: &Stage| {
         let (token, consumer) = shared(stage);
@@ -284,9 +336,9 @@ fn watching() {
 
 #[test]
 fn closing_a_completion() {
-    let close = |_: &Stage, mut consumer: Consumer| {
+    let close = |stage: &Stage, mut consumer: Consumer| {
         consumer.close();
-        assert!(consumer.try_take().is_some());
+        stage.took(consumer.try_take().expect("the round is over"));
     };
     park_everywhere(|stage| flip(awaited(stage)), close, complete);
     park_everywhere(|stage| flip(watched(stage)), close, complete);
@@ -316,12 +368,14 @@ fn closing_a_pool() {
                     within(STEPS, || complete(&stage, one));
                 },
             );
+            stage.assert_agreed();
             assert!(stage.pool.try_rent().is_err());
             assert_eq!(stage.pool.stats().in_use, 0);
             let Stage {
                 pool,
                 payload,
                 tasks,
+                ..
             } = stage;
             drop(pool);
             assert_eq!(Arc::strong_count(&payload), 1, "payloads left");
@@ -341,17 +395,17 @@ fn dropping_a_handle() {
     park_everywhere(begin, |_, pool| drop(pool), nobody);
 }
 
-/// While somebody waits for a slot there is a lock, but not on the way of those who do not wait.
+/// There is a lock for those who wait for a slot, and none on the way of this one, for whom a slot is home.
 #[test]
-fn waiting_for_a_slot() {
+fn renting_async() {
     let begin = |stage: &Stage| (stage.pool.clone(), ());
-    let wait = |stage: &Stage, pool: Pool<Payload, Payload>| {
+    let rent = |stage: &Stage, pool: Pool<Payload, Payload>| {
         let waker = stage.waker(0);
-        let mut waiting = pool.rent_async();
-        match Pin::new(&mut waiting).poll(&mut Context::from_waker(&waker)) {
+        let mut rent = pool.rent_async();
+        match Pin::new(&mut rent).poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(round) => drop(round.unwrap()),
             Poll::Pending => panic!("a slot is home"),
         }
     };
-    park_everywhere(begin, wait, nobody);
+    park_everywhere(begin, rent, nobody);
 }
