@@ -69,3 +69,15 @@ fn check(preemptions: Option<usize>, body: impl Fn() + Send + Sync + 'static) {
         assert_eq!(POOLS.get(), before, "a pool was not freed, or not once");
     });
 }
+
+/// What [`check`] relies on: if pools are laid out differently, [`PoolCount`] counts none.
+#[test]
+fn a_pool_is_counted_once() {
+    loom_tests::explore(None, || {
+        let before = POOLS.get();
+        let pool = loom_tests::Pool::<u32, ()>::with_capacity(1);
+        assert_eq!(POOLS.get(), before + 1);
+        drop(pool);
+        assert_eq!(POOLS.get(), before);
+    });
+}
