@@ -207,7 +207,10 @@ fn more_workers_than_the_peer_allows_streams() {
             client,
         ]);
         assert_eq!(run.code, OK, "{client}: {}", run.stdout);
-        assert_eq!(run.json()["succeeded"], 1200);
+        let object = run.json();
+        assert_eq!(object["succeeded"], 1200);
+        // The peer refused no stream: a request that it refuses is sent again.
+        assert_eq!(object["resent"], 0, "{object}");
     }
 }
 
@@ -322,8 +325,9 @@ fn cancelling_fails_nobody() {
             ]);
             assert_eq!(run.code, OK, "{client}: {}", run.stdout);
             let object = run.json();
+            let most = 30 * percent.parse::<u64>().expect("a number");
             assert!(
-                count(&object["cancelled"]) <= 30 * percent.parse::<u64>().expect("a number"),
+                (1..=most).contains(&count(&object["cancelled"])),
                 "{object}"
             );
         }
