@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::support::{Peer, within};
+use crate::support::{self, Peer, within};
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 /// Any request body.
@@ -128,6 +128,15 @@ pub(crate) async fn agree_with<T, C: Timer>(peer: &Peer<T>, builder: Builder<C>)
     let mut it = connect_with(peer, builder).await;
     within("the acknowledgment", &mut it.ack).await.unwrap();
     it
+}
+
+/// What a peer on any transport says first, and in answer to the client's SETTINGS.
+pub(crate) fn opening(settings: &[(u16, u32)]) -> Vec<u8> {
+    let frames = [
+        support::Frame::settings(settings),
+        support::Frame::settings_ack(),
+    ];
+    frames.map(|frame| frame.encode()).concat()
 }
 
 /// A client on any transport, its driver spawned.

@@ -14,8 +14,8 @@ use tokio::io::AsyncWriteExt;
 
 use crate::clock::Clock;
 use crate::common::{
-    Fixture, Step, agree, connect, connect_with, drive, ended, fails, full, get, pending, post,
-    read, says, settle, signal, steps, undriven,
+    Fixture, Step, agree, connect, connect_with, drive, ended, fails, full, get, opening, pending,
+    post, read, says, settle, signal, steps, undriven,
 };
 use crate::support::{Frame, Peer, code, kind, lacks, setting, within};
 
@@ -366,9 +366,7 @@ async fn a_request_that_outlives_the_clients_waits_for_the_peers_limit_asleep() 
         }
     };
     let closed = [(setting::MAX_CONCURRENT_STREAMS, 0)];
-    let hello = [Frame::settings(&closed), Frame::settings_ack()];
-    let hello = hello.map(|frame| frame.encode()).concat();
-    peer.write_all(&hello).await.unwrap();
+    peer.write_all(&opening(&closed)).await.unwrap();
     run();
     let mut request = client.request(get("/"));
     drop(client);
@@ -634,9 +632,7 @@ async fn a_connection_that_cannot_write_its_end_is_given_up() {
         let (io, mut peer) = tokio::io::duplex(300);
         let mut it = drive(io, clock.builder()).await;
         let limit = [(setting::MAX_CONCURRENT_STREAMS, 1)];
-        let hello = [Frame::settings(&limit), Frame::settings_ack()];
-        let hello = hello.map(|frame| frame.encode()).concat();
-        peer.write_all(&hello).await.unwrap();
+        peer.write_all(&opening(&limit)).await.unwrap();
         within("the acknowledgment", &mut it.ack).await.unwrap();
         let mut first = get("/first");
         let value = "x".repeat(1000).parse().unwrap();

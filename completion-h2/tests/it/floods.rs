@@ -9,7 +9,7 @@ use completion_h2::client::Builder;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::alloc::{begin_peak, peak};
-use crate::common::{Fixture, drive, ended, get, idle, pending, settle};
+use crate::common::{Fixture, drive, ended, get, idle, opening, pending, settle};
 use crate::support::{Frame, code, kind, within};
 
 /// Frames of a flood.
@@ -38,15 +38,6 @@ async fn swallow(mut io: impl AsyncRead + Unpin) {
     while io.read(&mut waste).await.is_ok_and(|count| count > 0) {}
 }
 
-/// A server side that has exchanged SETTINGS.
-fn opening() -> Vec<u8> {
-    [
-        Frame::settings(&[]).encode(),
-        Frame::settings_ack().encode(),
-    ]
-    .concat()
-}
-
 /// Sends `first`, then `again` so many times, while a request on stream 1 is under way whose body nobody reads. Returns the
 /// peak of what was held.
 async fn flood(first: &[Frame], again: &Frame, frames: usize, fate: Fate) -> usize {
@@ -56,7 +47,7 @@ async fn flood(first: &[Frame], again: &Frame, frames: usize, fate: Fate) -> usi
     let Fixture { client, driver, .. } = drive(io, Builder::new()).await;
     let mut first_request = client.request(get("/flooded"));
     pending(&mut first_request).await;
-    write.write_all(&opening()).await.unwrap();
+    write.write_all(&opening(&[])).await.unwrap();
     settle().await;
     let first: Vec<_> = first.iter().flat_map(Frame::encode).collect();
     let portion = again.encode().repeat(100);
@@ -143,7 +134,7 @@ async fn a_flood_that_wants_answers_stops_with_them() {
     for again in [Frame::ping(*b"flooding", false), Frame::settings(&[])] {
         let (io, mut peer) = tokio::io::duplex(BUFFER);
         let Fixture { client, driver, .. } = drive(io, Builder::new()).await;
-        peer.write_all(&opening()).await.unwrap();
+        peer.write_all(&opening(&[])).await.unwrap();
         settle().await;
         begin_peak();
         let portion = again.encode().repeat(100);

@@ -8,8 +8,8 @@ use tokio::io::AsyncWriteExt;
 
 use crate::clock::Clock;
 use crate::common::{
-    Step, agree, connect, connect_with, drive, ended, fails, get, pending, post, read, settle,
-    signal, steps, undriven,
+    Step, agree, connect, connect_with, drive, ended, fails, get, opening, pending, post, read,
+    settle, signal, steps, undriven,
 };
 use crate::support::{Frame, Peer, kind, lacks, setting, within};
 
@@ -252,13 +252,8 @@ async fn an_acknowledgment_that_is_there_wins_over_the_time_limit() {
     let builder = clock.builder().settings_timeout(SHORT);
     let it = drive(io, builder).await;
     settle().await;
-    let bytes = [
-        Frame::settings(&[]).encode(),
-        Frame::settings_ack().encode(),
-    ]
-    .concat();
     // Nothing else runs between these two.
-    peer.write_all(&bytes).await.unwrap();
+    peer.write_all(&opening(&[])).await.unwrap();
     clock.advance(SHORT);
     assert_eq!(within("the acknowledgment", it.ack).await.unwrap(), SHORT);
     drop((it.client, peer));

@@ -12,8 +12,8 @@ use tokio::io::AsyncWriteExt;
 
 use crate::clock::Clock;
 use crate::common::{
-    AnyBody, Fixture, Step, agree_with, connect_with, drive, ended, fails, get, idle, pending,
-    post, read, settle, signal, steps,
+    AnyBody, Fixture, Step, agree_with, connect_with, drive, ended, fails, get, idle, opening,
+    pending, post, read, settle, signal, steps,
 };
 use crate::support::{Frame, Peer, code, kind, lacks, setting, within};
 
@@ -234,9 +234,7 @@ async fn closing_ends_after_the_grace_although_the_timer_goes_off_before() {
     let limit = clock.builder().settings_timeout(10 * SHORT);
     let mut it = drive(io, limit).await;
     settle().await;
-    let hello = [Frame::settings(&[]), Frame::settings_ack()];
-    let hello = hello.map(|frame| frame.encode()).concat();
-    peer.write_all(&hello).await.unwrap();
+    peer.write_all(&opening(&[])).await.unwrap();
     within("the acknowledgment", &mut it.ack).await.unwrap();
     clock.advance(9 * SHORT);
     // The peer, which is not gone, never closes its side.
@@ -267,9 +265,7 @@ async fn a_place_that_a_timeout_frees_late_in_a_pass_is_taken() {
     let (io, mut peer) = tokio::io::duplex(10_000);
     let mut it = drive(io, clock.builder()).await;
     let limit = [(setting::MAX_CONCURRENT_STREAMS, 1)];
-    let hello = [Frame::settings(&limit), Frame::settings_ack()];
-    let hello = hello.map(|frame| frame.encode()).concat();
-    peer.write_all(&hello).await.unwrap();
+    peer.write_all(&opening(&limit)).await.unwrap();
     within("the acknowledgment", &mut it.ack).await.unwrap();
     let mut unread = it.client.request(limited(2 * SHORT));
     pending(&mut unread).await;
