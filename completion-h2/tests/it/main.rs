@@ -13,6 +13,7 @@ mod end;
 mod executor;
 mod floods;
 mod goaway;
+mod grpc;
 mod queue;
 mod responses;
 mod settings;
