@@ -132,7 +132,10 @@ fn a_pool_with_worn_out_sources_shrinks_as_well() {
 fn a_quiescent_pool_says_nothing() {
     let pool = Pool::<u64, ()>::with_capacity(1);
     pool.assert_quiescent();
-    let _overflow = (drop(pool.rent()), pool.rent());
-    drop(_overflow);
+    let (lent, overflow) = (pool.rent(), pool.rent());
+    assert_eq!(pool.stats().overflowed, 1);
+    drop(lent);
+    // Only its own sources are to be home.
     pool.assert_quiescent();
+    drop(overflow);
 }

@@ -18,9 +18,9 @@ pub(crate) mod widths {
     const VERSION_BITS: u32 = match (NARROW, WORD_64) {
         (true, _) => 2,
         (false, true) => 48,
-        (false, false) => 22,
+        (false, false) => 21,
     };
-    const GENERATION_BITS: u32 = if !NARROW && WORD_64 { 8 } else { 2 };
+    const GENERATION_BITS: u32 = if !NARROW && WORD_64 { 7 } else { 2 };
 
     /// How many rounds of one source may have a token: every version but the one that says *retired*.
     pub(crate) const TOKEN_ROUNDS: u64 = (1 << VERSION_BITS) - 1;

@@ -267,9 +267,12 @@ async fn a_spent_reset_budget_replaces_the_connection() {
         drop(request);
     }
     // All but the one that is kept.
-    while connector.stats().pool.in_use > 1 {
-        tokio::task::yield_now().await;
-    }
+    let home = async {
+        while connector.stats().pool.in_use > 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("what was dropped to come home", home).await;
     let response = send(&connector, "/new").await.unwrap();
     assert_eq!(read(response).await.unwrap(), b"new");
     let response = within("a response", kept).await.unwrap();

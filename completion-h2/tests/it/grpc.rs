@@ -142,13 +142,14 @@ where
 
         // Many windows full, so that both sides wait for the other's WINDOW_UPDATE.
         stub.ready().await.unwrap();
-        let long = "x".repeat(100_000);
-        let said = Request::new(stream::repeat(word(long.clone())).take(20));
+        let long = "to and fro ".repeat(10_000);
+        let louder = long.to_uppercase();
+        let said = Request::new(stream::repeat(word(long)).take(20));
         let reply = stub.streaming(said, path(), Codec::default()).await;
         let mut replies = reply.unwrap().into_inner();
         for _ in 0..20 {
             let reply = replies.message().await.unwrap().unwrap();
-            assert_eq!(reply.text.len(), long.len());
+            assert!(reply.text == louder, "another text");
         }
         assert_eq!(replies.message().await.unwrap(), None);
         let status = replies.trailers().await.unwrap().unwrap();

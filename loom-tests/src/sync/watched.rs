@@ -19,6 +19,8 @@ thread_local! {
 pub fn explore(preemptions: Option<usize>, body: impl Fn() + Send + Sync + 'static) {
     let body = Arc::new(body);
     let mut model = loom::model::Builder::new();
+    // What loom's own variables would cut short.
+    (model.max_duration, model.max_permutations) = (None, None);
     let more = std::env::var("PREEMPTIONS").ok();
     let more: Option<usize> = more.map(|it| it.parse().expect("PREEMPTIONS is a number"));
     model.preemption_bound = preemptions.map(|bound| match more {
@@ -88,6 +90,9 @@ macro_rules! watched {
                 if let Some((load, store)) = $crate::sync::weakened::split(success) {
                     let found = self.load(load);
                     if found != current {
+                        if failure == $crate::sync::Ordering::Acquire {
+                            loom::sync::atomic::fence(failure);
+                        }
                         return Err(found);
                     }
                     self.store(new, store);

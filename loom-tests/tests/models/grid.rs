@@ -199,6 +199,15 @@ pub(crate) fn share(stage: &Stage, completer: Unique) -> Row {
     })
 }
 
+/// The same, and the slot stays out until that token has answered.
+pub(crate) fn hold(stage: &Stage, completer: Unique) -> Row {
+    let payload = stage.first.payload(1);
+    Row::unique(|stage| {
+        let token = completer.into_held_token().unwrap();
+        sent(stage.pool.complete(token, payload), 1, End::Value)
+    })
+}
+
 pub(crate) fn token_completes(stage: &Stage, completer: Unique) -> Row {
     let payload = stage.first.payload(1);
     let token = completer.into_token().unwrap();
@@ -263,7 +272,7 @@ macro_rules! column {
     ($polled:literal, $consume:ident) => {
         $crate::grid::column! {
             @bound None, $polled, $consume:
-            complete fail cancel abandon watch share
+            complete fail cancel abandon watch share hold
             token_completes token_fails token_cancels held_token_completes stale_token
         }
         $crate::grid::column! { @bound Some(3), $polled, $consume: two_tokens }

@@ -323,6 +323,12 @@ fn sharing() {
     };
     park_everywhere(awaited, share, poll_and_leave);
     park_everywhere(watched, share, poll_and_leave);
+    let hold = |stage: &Stage, producer: Producer| {
+        let token = producer.into_held_token().unwrap();
+        complete_by_token(stage, token);
+    };
+    park_everywhere(awaited, hold, poll_and_leave);
+    park_everywhere(watched, hold, poll_and_leave);
 }
 
 #[test]
@@ -385,6 +391,7 @@ fn closing_a_pool() {
             }
             k += 1;
         }
+        assert!(k > 0, "no step to be parked before");
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use shuttle::future::block_on;
 use shuttle::rand::{Rng, thread_rng};
@@ -20,6 +20,7 @@ const CAUSE: u32 = u32::MAX;
 
 type Payload = Arc<u32>;
 type Replies = Pool<Payload, Payload>;
+type Reply = Result<Payload, CompletionError<Payload>>;
 
 enum Way {
     Completer(Completer<'static, Payload, Payload>),
@@ -35,12 +36,19 @@ fn is_one_in(n: u32) -> bool {
     thread_rng().gen_range(0..n) == 0
 }
 
-fn poll(completion: &mut Completion<'static, Payload, Payload>) -> bool {
+fn poll(completion: &mut Completion<'static, Payload, Payload>) -> Poll<Reply> {
     // A waker of its own each time, so that generations are used up.
     let waker = Waker::from(Arc::new(Silent));
-    Pin::new(completion)
-        .poll(&mut Context::from_waker(&waker))
-        .is_ready()
+    Pin::new(completion).poll(&mut Context::from_waker(&waker))
+}
+
+/// Asserts that it is the reply to the request of this number.
+fn check(reply: Reply, number: u32) {
+    match reply {
+        Ok(reply) => assert_eq!(*reply, number, "the reply to another request"),
+        Err(CompletionError::Failed(error)) => assert!([number, CAUSE].contains(&*error)),
+        Err(CompletionError::Cancelled | CompletionError::Abandoned) => {}
+    }
 }
 
 struct Silent;
@@ -66,7 +74,8 @@ fn call(pool: &Replies, workers: &[Sender<Request>], caller: u32) {
         let worker = &workers[thread_rng().gen_range(0..workers.len())];
         worker.send(Request { nonce, way }).unwrap();
         for _ in 0..thread_rng().gen_range(0..5) {
-            if poll(&mut completion) {
+            if let Poll::Ready(reply) = poll(&mut completion) {
+                check(reply, number);
                 break;
             }
         }
@@ -76,11 +85,7 @@ fn call(pool: &Replies, workers: &[Sender<Request>], caller: u32) {
         if is_one_in(4) {
             completion.close();
         }
-        match block_on(completion) {
-            Ok(reply) => assert_eq!(*reply, number, "the reply to another request"),
-            Err(CompletionError::Failed(error)) => assert!([number, CAUSE].contains(&*error)),
-            Err(CompletionError::Cancelled | CompletionError::Abandoned) => {}
-        }
+        check(block_on(completion), number);
     }
 }
 

@@ -1,17 +1,19 @@
 //! Weakens the core, and the adapter's concurrent parts, in one place at a time and expects a model to fail.
 //!
-//! `cargo run -p loom-tests [-- [--write] [FILTER]]` finds every atomic ordering in the sources of each
+//! `cargo run -p loom-tests [-- --write | FILTER]` finds every atomic ordering in the sources of each
 //! [`Subject`] and tries everything that can be taken from it: its acquire or release half, and, where a
 //! read-modify-write is, that it is one step. To these it adds changes of the protocol that are
 //! written down in `changes.rs`. It works on a copy of the sources below `target/weaken`, built once: every
 //! place asks at run time whether it is the one to be weakened.
 //!
 //! The table in `docs/verification.md` says which model notices what. That one is tried first, the others
-//! only if it passes. Exits with 1 if nothing notices, or the table is out of date; `--write` writes it.
+//! only if it passes. A model notices if something does not hold in it, not if it gives up. Exits with 1 if
+//! nothing notices, or the table is out of date; `--write` writes it.
 
 mod changes;
 mod places;
 mod table;
+mod verdict;
 
 use std::collections::HashMap;
 use std::fs;
@@ -25,10 +27,7 @@ use std::time::{Duration, Instant};
 
 use changes::CHANGES;
 use table::Row;
-
-/// What no model can notice, and why: place, mutation, argument.
-const SURVIVORS: &[(&str, &str, &str)] = &[];
-const MOST_SURVIVORS: usize = 3;
+use verdict::Verdict;
 
 /// How long a model may take that is expected to fail.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -83,19 +82,23 @@ fn main() -> ExitCode {
 }
 
 fn run() -> io::Result<bool> {
-    let mut arguments: Vec<_> = std::env::args().skip(1).collect();
-    let writes = arguments.first().is_some_and(|it| it == "--write");
-    if writes {
-        arguments.remove(0);
-    }
-    let filter = arguments.pop().unwrap_or_default();
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let (writes, filter) = match &arguments[..] {
+        [] => (false, ""),
+        [flag] if flag == "--write" => (true, ""),
+        [filter] if !filter.starts_with('-') => (false, filter.as_str()),
+        _ => return Err(io::Error::other("usage: weaken [--write | FILTER]")),
+    };
 
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let copy = target.join("weaken");
     let mut trials = prepare(&root, &copy)?;
-    trials.retain(|it| it.place.contains(&filter) || it.mutation.contains(&filter));
+    trials.retain(|it| it.place.contains(filter) || it.mutation.contains(filter));
+    if trials.is_empty() {
+        return Err(io::Error::other(format!("nothing is called `{filter}`")));
+    }
     let mut models = Models::build(&copy)?;
 
     let path = root.join("docs/verification.md");
@@ -118,7 +121,7 @@ fn run() -> io::Result<bool> {
     } else if !current {
         println!("the table in docs/verification.md is out of date: run with --write");
     }
-    Ok(lost == 0 && (current || writes) && SURVIVORS.len() <= MOST_SURVIVORS)
+    Ok(lost == 0 && (current || writes))
 }
 
 const NOBODY: &str = "**nobody**";
@@ -139,8 +142,7 @@ fn try_all(
                 {
                     let key = (trial.place.clone(), trial.mutation.clone());
                     let models = &models[trial.subject];
-                    let noticed_by = survivor(trial)
-                        .map_or_else(|| models.who_notices(trial, known.get(&key)), str::to_owned);
+                    let noticed_by = models.who_notices(trial, known.get(&key));
                     let mut rows = rows.lock().unwrap();
                     let (place, mutation) = key;
                     println!(
@@ -162,13 +164,6 @@ fn try_all(
     let mut rows = rows.into_inner().unwrap();
     rows.sort_by_key(|(number, _)| *number);
     rows.into_iter().map(|(_, row)| row).collect()
-}
-
-fn survivor(trial: &Trial) -> Option<&'static str> {
-    SURVIVORS
-        .iter()
-        .find(|(place, mutation, _)| (*place, *mutation) == (&trial.place, &trial.mutation))
-        .map(|(_, _, argument)| *argument)
 }
 
 /// The copy's models of one subject.
@@ -234,47 +229,53 @@ impl Models {
         self.likely.dedup();
     }
 
-    /// The first model that fails; the one that is known to is asked first.
+    /// The first model that fails; the one that is known to is asked first. Those that give up are named.
     fn who_notices(&self, trial: &Trial, known: Option<&String>) -> String {
         let known = known.filter(|known| self.names.contains(known));
-        known
-            .into_iter()
-            .chain(&self.likely)
-            .chain(&self.names)
-            .find(|model| self.fails(model, Some(&trial.code)) && self.is_sound(model))
-            .map_or_else(|| NOBODY.to_owned(), Clone::clone)
+        let asked = known.into_iter().chain(&self.likely).chain(&self.names);
+        for model in asked {
+            match self.run(model, Some(&trial.code)) {
+                Verdict::Fails if self.is_sound(model) => return model.clone(),
+                Verdict::GivesUp(why) => println!("{}: {model} gives up: {why}", trial.mutation),
+                _ => {}
+            }
+        }
+        NOBODY.to_owned()
     }
 
     fn is_sound(&self, model: &str) -> bool {
         if let Some(sound) = self.sound.lock().unwrap().get(model) {
             return *sound;
         }
-        let sound = !self.fails(model, None);
+        let sound = self.run(model, None) == Verdict::Passes;
         self.sound.lock().unwrap().insert(model.to_owned(), sound);
         sound
     }
 
-    /// Whether the model fails in time.
-    fn fails(&self, model: &str, weaken: Option<&str>) -> bool {
+    /// Runs a model, with something weakened or as it is.
+    fn run(&self, model: &str, weaken: Option<&str>) -> Verdict {
         let mut command = Command::new(&self.program);
         command
-            .args(["--exact", model])
+            .args(["--exact", "--nocapture", model])
+            .env_remove("PREEMPTIONS")
             .env_remove("WEAKEN")
             .env("RUST_BACKTRACE", "0")
             .stdout(Stdio::null())
-            .stderr(Stdio::null());
+            .stderr(Stdio::piped());
         if let Some(weaken) = weaken {
             command.env("WEAKEN", weaken);
         }
         let mut child = command.spawn().expect("it ran before");
+        let stderr = child.stderr.take().expect("a pipe of ours");
+        let said = thread::spawn(|| io::read_to_string(stderr).unwrap_or_default());
         let deadline = Instant::now() + PATIENCE;
         loop {
             match child.try_wait().expect("a child of ours") {
-                Some(status) => return !status.success(),
+                Some(status) => return verdict::of(status.success(), &said.join().unwrap()),
                 None if Instant::now() >= deadline => {
                     child.kill().expect("a child of ours");
                     child.wait().expect("a child of ours");
-                    return false;
+                    return Verdict::GivesUp("it takes too long".into());
                 }
                 None => thread::park_timeout(Duration::from_millis(2)),
             }
@@ -316,6 +317,7 @@ fn prepare(root: &Path, copy: &Path) -> io::Result<Vec<Trial>> {
     fs::write(copy.join("Cargo.toml"), manifest)?;
 
     let mut trials = Trials::default();
+    let mut changes = 0;
     for (subject, Subject { sources, files, .. }) in SUBJECTS.iter().enumerate() {
         let sources = copy.join(sources);
         let files = match files {
@@ -326,8 +328,12 @@ fn prepare(root: &Path, copy: &Path) -> io::Result<Vec<Trial>> {
             let path = sources.join(&file);
             let source = fs::read_to_string(&path)?;
             let asking = trials.instrument(subject, &file, &source)?;
+            changes += CHANGES.iter().filter(|it| it.file == file).count();
             fs::write(path, asking)?;
         }
+    }
+    if changes != CHANGES.len() {
+        return Err(io::Error::other("a change is of a file that there is not"));
     }
     Ok(trials.list)
 }
