@@ -360,8 +360,15 @@ where
 
     /// The connection can do no more than to end, which the other side may hold up.
     fn await_end(&mut self) {
-        self.link.schedule.mark_spent();
+        self.spend();
         self.begin_grace();
+    }
+
+    /// New requests are better sent elsewhere, also those that wait for a place.
+    fn spend(&self) {
+        if self.link.schedule.mark_spent() {
+            self.intake.shared.inbox.places.wake_all();
+        }
     }
 
     /// From now on the connection has [`GRACE`] to end by itself.
@@ -401,7 +408,7 @@ where
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) if !error.is_go_away() && !error.is_io() => {
                     // Stream identifiers are used up (RFC 9113, section 5.1.1).
-                    self.link.schedule.mark_spent();
+                    self.spend();
                     let what = "the connection has no stream identifiers left";
                     self.intake
                         .fail_waiting(&Error::abandoned(what).because(error));
@@ -464,12 +471,13 @@ where
             self.await_end();
         }
         if self.tap.resets_written() >= self.reset_budget {
-            self.link.schedule.mark_spent();
+            self.spend();
         }
         if !self.draining && self.tap.go_away().is_some() {
             self.draining = true;
             self.link.schedule.mark_draining();
             self.refuse_waiting();
+            self.intake.shared.inbox.places.wake_all();
         }
     }
 

@@ -296,7 +296,7 @@ impl<T: Timer> Builder<T> {
     }
 
     /// The window that the peer has for all response bodies together (RFC 9113, section 6.9.1). It is opened by
-    /// WINDOW_UPDATE and cannot be less than 65535.
+    /// WINDOW_UPDATE, so less than 65535, with which each connection begins, is as good as that.
     ///
     /// # Panics
     ///
@@ -313,7 +313,7 @@ impl<T: Timer> Builder<T> {
             size <= MAX_WINDOW,
             "a flow-control window is at most 2^31-1"
         );
-        self.h2.initial_connection_window_size(size);
+        self.h2.initial_connection_window_size(size.max(65_535));
         self
     }
 
@@ -384,7 +384,7 @@ impl<T: Timer> Builder<T> {
     ///
     /// # Panics
     ///
-    /// If `size` does not fit 32 bits.
+    /// If `size` is 0 or does not fit 32 bits.
     ///
     /// ```
     /// use completion_h2::client::Builder;
@@ -394,8 +394,8 @@ impl<T: Timer> Builder<T> {
     #[track_caller]
     pub fn max_send_buffer_size(mut self, size: usize) -> Self {
         assert!(
-            u32::try_from(size).is_ok(),
-            "the send buffer's size must fit 32 bits"
+            size > 0 && u32::try_from(size).is_ok(),
+            "the send buffer's size must fit 32 bits, and not be 0"
         );
         self.h2.max_send_buffer_size(size);
         self

@@ -5,8 +5,10 @@
 //! that come meanwhile are submitted like any others. Its drop fails whatever is still there.
 
 use std::collections::VecDeque;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::thread;
 use std::time::Instant;
 
 use crate::driver::USUAL;
@@ -194,17 +196,28 @@ impl<B, T: Timer> Intake<B, T> {
 
     fn close_as(&mut self, error: Error, unwound: bool) -> Error {
         let cause = self.shared.link.close(error, unwound);
-        self.closed = true;
         self.fail_waiting(&cause);
         self.shared.drain();
+        self.closed = true;
         cause
     }
 }
 
 impl<B, T: Timer> Drop for Intake<B, T> {
+    /// Who is woken may panic, and this may be because somebody did. The others are told all the same, and the process is not
+    /// aborted for it.
     fn drop(&mut self) {
-        if !self.closed {
-            self.close_dropped();
+        let mut first = None;
+        while !self.closed {
+            let close = AssertUnwindSafe(|| drop(self.close_dropped()));
+            if let Err(panicked) = panic::catch_unwind(close) {
+                first.get_or_insert(panicked);
+            }
+        }
+        if let Some(panicked) = first
+            && !thread::panicking()
+        {
+            panic::resume_unwind(panicked);
         }
     }
 }

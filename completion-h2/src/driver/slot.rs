@@ -102,10 +102,9 @@ impl Slot {
         self.waiter.wake();
     }
 
-    /// Fails the body, whatever it still has to come, and gives the slot up.
+    /// Fails the body, whatever it still has to come, and gives the slot up. The body is to be woken then.
     pub(crate) fn fail(&self, error: Error) {
         let _ = self.failure.set(error);
-        self.waiter.wake();
     }
 }
 

@@ -122,9 +122,10 @@ impl<B: Body> Streams<B> {
     /// limit it keeps a handle until it is asked whether there is room for another; and a stream with a handle is not
     /// reset when its others are dropped, and what it has received holds the connection's window.
     pub(crate) fn let_go_of_opened(&mut self, send: &mut h2::client::SendRequest<Piece<B::Data>>) {
-        if self.opened.is_some() {
-            // What else it says is asked again where it matters.
-            let _ = self.poll_ready(send);
+        // What else it says is asked again where it matters.
+        if self.opened.is_some() && matches!(self.poll_ready(send), Poll::Ready(Err(_))) {
+            // It still has the handle then, and a clone has none.
+            *send = send.clone();
         }
     }
 
@@ -221,11 +222,15 @@ impl<B: Body> Streams<B> {
             let new = Place::new(&self.link, index);
             mem::replace(place, new).slot
         });
+        // Before a body that is read just now can see the reset, and take it for the peer's doing.
+        if let Some(slot) = &orphan {
+            slot.fail(error.clone());
+        }
         stream.send.send_reset(Reason::CANCEL);
         let completer = stream.completer.take();
         drop(stream);
         if let Some(slot) = orphan {
-            slot.fail(error.clone());
+            slot.wake_body();
         }
         if let Some(completer) = completer {
             let _ = completer.fail(Failure::new(error, Returned::Nothing));

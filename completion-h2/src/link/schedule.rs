@@ -282,10 +282,10 @@ impl Schedule {
         self.word.fetch_or(DRAINING, Ordering::Release);
     }
 
-    /// The reset budget is spent.
-    pub(crate) fn mark_spent(&self) {
+    /// The reset budget is spent. Returns whether that is new.
+    pub(crate) fn mark_spent(&self) -> bool {
         // ORDERING: Relaxed; nothing goes with it.
-        self.word.fetch_or(SPENT, Ordering::Relaxed);
+        self.word.fetch_or(SPENT, Ordering::Relaxed) & SPENT == 0
     }
 
     /// Whatever is told from here on is told too late. The caller has recorded the cause, and then drains the queues.

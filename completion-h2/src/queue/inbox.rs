@@ -3,7 +3,7 @@
 //! | rule | because |
 //! |---|---|
 //! | what was submitted is taken by the driver, or drained by its end or by the submitter | the [`Schedule`] settles which came first |
-//! | who waits for a place when the driver ends is told | the end wakes all, and who comes too late for that looks again |
+//! | who waits for a place when there will be none is told | all are woken then, and who comes too late for that looks again |
 //! | the driver sees all that was submitted before the last handle was dropped | handles are counted, and the last one tells |
 
 use std::task::{Context, Poll};
@@ -38,10 +38,11 @@ impl<S> Inbox<S> {
         refusal: impl Fn() -> Option<R>,
     ) -> Poll<Result<Taken, R>> {
         if let Some(reason) = refusal() {
+            self.places.leave(ticket);
             return Poll::Ready(Err(reason));
         }
         let taken = self.places.poll_take(ticket, deadline, cx);
-        // The driver wakes the waiters after it has closed. Who came too late for that sees it here.
+        // The driver wakes the waiters once there is a reason. Who came too late for that sees it here.
         if taken.is_pending()
             && let Some(reason) = refusal()
         {

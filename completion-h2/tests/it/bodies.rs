@@ -1,5 +1,8 @@
 //! Bodies of responses: flow control, ends and cut-offs.
 
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,8 +13,8 @@ use http_body_util::BodyExt;
 
 use crate::clock::Clock;
 use crate::common::{
-    Fixture, Step, connect, connect_with, ended, fails, get, post, read, says, settle, signal,
-    steps,
+    BoxError, Fixture, Step, connect, connect_with, ended, fails, get, post, read, says, settle,
+    signal, steps,
 };
 use crate::support::{Conn, Frame, Peer, code, kind, lacks, setting, within};
 
@@ -58,6 +61,12 @@ async fn begin_with<C: Timer>(peer: &Peer<()>, builder: Builder<C>) -> (Fixture,
 /// Much more than both windows, which are given back only as the data is taken.
 #[tokio::test]
 async fn a_body_larger_than_the_windows_flows_as_it_is_read() {
+    flows(Builder::new()).await;
+    // Each connection begins with more.
+    flows(Builder::new().initial_connection_window_size(0)).await;
+}
+
+async fn flows(builder: Builder) {
     const SIZE: usize = 1 << 20;
     let peer = Peer::serve(&[], async |conn| {
         let request = conn.next_request().await;
@@ -86,7 +95,7 @@ async fn a_body_larger_than_the_windows_flows_as_it_is_read() {
             }
         }
     });
-    let it = connect(&peer).await;
+    let it = connect_with(&peer, builder).await;
     let mut body = it.send(get("/")).await.unwrap().into_body();
     assert_eq!(body.size_hint().exact(), Some(SIZE as u64));
     let mut read = 0;
@@ -319,6 +328,58 @@ async fn the_deadline_cuts_a_body_off_and_frees_its_permit() {
     clock.advance(SHORT);
     settle().await;
     assert_eq!(cut_off(body).await.kind(), ErrorKind::Timeout);
+    it.finish(peer).await;
+}
+
+/// A body that is read in the very moment in which its stream is reset does not take that for the peer's doing.
+#[tokio::test]
+async fn a_body_that_is_read_while_the_deadline_cuts_it_off_knows_why() {
+    /// A request body that reads the response's when it is dropped.
+    struct Nosy {
+        response: Arc<Mutex<Option<ResponseBody>>>,
+        heard: Arc<Mutex<Option<Error>>>,
+    }
+    impl http_body::Body for Nosy {
+        type Data = Bytes;
+        type Error = BoxError;
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<Bytes>, BoxError>>> {
+            Poll::Pending
+        }
+    }
+    impl Drop for Nosy {
+        fn drop(&mut self) {
+            if let Some(response) = &mut *self.response.lock().unwrap() {
+                let mut cx = Context::from_waker(Waker::noop());
+                if let Poll::Ready(Some(Err(error))) = Pin::new(response).poll_frame(&mut cx) {
+                    *self.heard.lock().unwrap() = Some(error);
+                }
+            }
+        }
+    }
+
+    let peer = begun(async |mut conn, stream| {
+        assert_eq!(conn.expect_rst(stream).await, code::CANCEL);
+        conn.expect_eof().await;
+    });
+    let clock = Clock::new();
+    let it = connect_with(&peer, clock.builder().timeout(SHORT)).await;
+    let (response, heard) = <(Arc<Mutex<Option<ResponseBody>>>, Arc<Mutex<_>>)>::default();
+    let request = Nosy {
+        response: Arc::clone(&response),
+        heard: Arc::clone(&heard),
+    };
+    let request = it.send(post("/", request.boxed())).await;
+    let mut body = request.unwrap().into_body();
+    assert_eq!(first_data(&mut body).await, "begun");
+    *response.lock().unwrap() = Some(body);
+    clock.advance(SHORT);
+    settle().await;
+    let error = heard.lock().unwrap().take().expect("an error");
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    drop(response);
     it.finish(peer).await;
 }
 

@@ -1,9 +1,10 @@
 //! The connector: one connection, replaced in time, and what is sent again.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
 use completion_h2::client::{Builder, Connector, RequestTimeout};
@@ -356,6 +357,30 @@ async fn a_failure_to_connect_reaches_all_who_wait_with_its_cause() {
     fails(send(&connector, "/").await, ErrorKind::Connect, true);
     assert_eq!(calls.load(Ordering::SeqCst), 2, "another one for the next");
     assert_eq!(counts(&connector), (0, 0, 0));
+    assert_eq!(connector.stats().pool.in_use, 0);
+}
+
+/// A waker that panics, while those behind it are told.
+#[tokio::test]
+async fn a_failure_to_connect_reaches_all_whoever_panics_at_it() {
+    struct Bomb;
+    impl Wake for Bomb {
+        fn wake(self: Arc<Self>) {
+            panic!("the waker was told to panic");
+        }
+    }
+
+    let connector = refusing(&Arc::new(AtomicUsize::new(0)));
+    let mut requests = [(); 3].map(|()| connector.request(get("/")));
+    for bomb in &mut requests[..2] {
+        let waker = Waker::from(Arc::new(Bomb));
+        let polled = Pin::new(bomb).poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+    }
+    settle().await;
+    for request in requests {
+        fails(within("an error", request).await, ErrorKind::Connect, true);
+    }
     assert_eq!(connector.stats().pool.in_use, 0);
 }
 

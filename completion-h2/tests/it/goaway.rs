@@ -1,8 +1,16 @@
 //! GOAWAY: above, equal, below, 0, graceful, twice, followed by the end (h2#885, hyper#2500).
 
-use completion_h2::{ErrorKind, Reason};
+use std::future::poll_fn;
 
-use crate::common::{Step, agree, connect, ended, fails, get, post, says, steps};
+use completion_h2::client::Builder;
+use completion_h2::{ErrorKind, Reason};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tower_service::Service;
+
+use crate::common::{
+    Step, agree, agree_with, connect, drive, ended, fails, get, opening, pending, post, says,
+    settle, signal, steps,
+};
 use crate::support::{Frame, Peer, code, kind, lacks, setting, within};
 
 const MAX_ID: u32 = 0x7fff_ffff;
@@ -45,15 +53,91 @@ async fn queued_requests_fail_at_once_and_are_retry_safe() {
     let mut first = it.client.request(get("/1"));
     let second = it.client.request(get("/2"));
     fails(within("an error", second).await, ErrorKind::GoAway, true);
-    crate::common::pending(&mut first).await;
+    pending(&mut first).await;
     // New ones as well, although the connection is still up.
     fails(it.send(get("/3")).await, ErrorKind::GoAway, true);
     let mut client = it.client.clone();
-    let ready = std::future::poll_fn(|cx| tower_service::Service::poll_ready(&mut client, cx));
+    let ready = poll_fn(|cx| Service::poll_ready(&mut client, cx));
     fails(within("an error", ready).await, ErrorKind::GoAway, true);
     drop(client);
     within("a response", first).await.unwrap();
     it.finish(peer).await;
+}
+
+/// However many wait for a place, and however few places there are.
+#[tokio::test]
+async fn all_who_wait_for_a_place_fail_at_once_and_are_retry_safe() {
+    let (go, mut told) = signal();
+    let peer = Peer::serve(&[(setting::MAX_CONCURRENT_STREAMS, 1)], async move |conn| {
+        let first = conn.next_request().await;
+        told.wait().await;
+        conn.send(Frame::go_away(MAX_ID, code::NO_ERROR, b"")).await;
+        told.wait().await;
+        conn.respond(first.stream, 200, b"").await;
+    });
+    let it = agree_with(&peer, Builder::new().queue_capacity(1)).await;
+    let mut first = it.client.request(get("/1"));
+    pending(&mut first).await;
+    settle().await;
+    // The only place. Nobody gets it, and so nobody passes it on.
+    let mut reserved = it.client.clone();
+    poll_fn(|cx| Service::poll_ready(&mut reserved, cx))
+        .await
+        .unwrap();
+    // Tasks of their own, which are polled when they are woken alone.
+    let waiting = ["/2", "/3", "/4"].map(|path| tokio::spawn(it.client.request(get(path))));
+    let mut client = it.client.clone();
+    let ready = tokio::spawn(async move {
+        let ready = poll_fn(|cx| Service::poll_ready(&mut client, cx));
+        ready.await
+    });
+    settle().await;
+    go.now();
+    for request in waiting {
+        let outcome = within("an error", request).await.unwrap();
+        fails(outcome, ErrorKind::GoAway, true);
+    }
+    let outcome = within("an error", ready).await.unwrap();
+    fails(outcome, ErrorKind::GoAway, true);
+    go.now();
+    within("a response", first).await.unwrap();
+    drop(reserved);
+    it.finish(peer).await;
+}
+
+/// h2 keeps a handle to the stream that fills the limit, also when it learns of the GOAWAY before that stream is sent.
+#[tokio::test]
+async fn a_stream_opened_beside_a_goaway_is_reset_when_it_is_given_up() {
+    let (io, mut peer) = tokio::io::duplex(10_000);
+    let mut it = drive(io, Builder::new()).await;
+    let limit = [(setting::MAX_CONCURRENT_STREAMS, 1)];
+    peer.write_all(&opening(&limit)).await.unwrap();
+    within("the acknowledgment", &mut it.ack).await.unwrap();
+    settle().await;
+    // Both are there when the driver looks.
+    let goes = Frame::go_away(MAX_ID, code::NO_ERROR, b"");
+    peer.write_all(&goes.encode()).await.unwrap();
+    let mut request = it.client.request(get("/"));
+    pending(&mut request).await;
+    settle().await;
+    drop(request);
+    let reset = async {
+        // The preface is no frame.
+        peer.read_exact(&mut [0; 24]).await.unwrap();
+        let mut bytes = Vec::new();
+        loop {
+            while let Some(frame) = Frame::decode(&mut bytes) {
+                if frame.kind == kind::RST_STREAM {
+                    return frame;
+                }
+            }
+            assert_ne!(peer.read_buf(&mut bytes).await.unwrap(), 0, "the end");
+        }
+    };
+    let reset = within("a reset", reset).await;
+    assert_eq!((reset.stream, reset.number(0)), (1, code::CANCEL));
+    drop((it.client, peer));
+    let _ = ended(it.driver).await;
 }
 
 /// anthropics/connect-rust#285, hyper#3673.
