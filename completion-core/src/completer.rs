@@ -82,7 +82,7 @@ impl<'a, T, E> Completer<'a, T, E> {
         }
     }
 
-    #[cfg(feature = "diagnostics")]
+    #[cfg(feature = "std")]
     pub(crate) fn slot(&self) -> SlotRef<T, E> {
         self.slot
     }

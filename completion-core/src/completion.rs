@@ -18,7 +18,7 @@ use crate::state::Ending;
 /// source, or returns it to its pool: by the time the caller sees the value, the source can serve the
 /// next round. Two exceptions: a round that was polled with 127 different wakers (three, on targets with 32-bit
 /// words) may have to wait until the producer's call has returned; and one that was [closed](Self::close),
-/// here or by its pool, until its completer has gone.
+/// here or by its pool, until its completer has gone, or who held it has answered.
 ///
 /// Any executor will do. Only the waker of the last poll is woken; a waker is cloned once and kept for
 /// as long as it wakes the same task.

@@ -63,7 +63,8 @@ pub(crate) fn report_abandoned(origin: Origin) {
 }
 
 impl<T, E> Pool<T, E> {
-    /// Where the rounds began that are not over, those that overflowed aside.
+    /// Where the rounds began that are not over, those that overflowed aside. A source that was handed to somebody who waits,
+    /// and does not have it yet, still shows its last round.
     ///
     /// ```
     /// let pool = completion_core::Pool::<u32, ()>::new();

@@ -18,11 +18,11 @@ use core::fmt;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CompletionError<E> {
-    /// The producer failed the round with this error.
+    /// The producer failed the round with this error; or the pool was closed with it.
     Failed(E),
-    /// A producer cancelled the round.
+    /// A producer cancelled the round; or the waiting side closed it, or rented it of a closed pool.
     Cancelled,
-    /// The [`Completer`](crate::Completer) was dropped without completing.
+    /// The [`Completer`](crate::Completer) was dropped without completing, or the pending map was dropped.
     Abandoned,
 }
 
@@ -86,8 +86,9 @@ impl<E: Error + 'static> Error for CompletionError<E> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// Nobody waits: the [`Completion`](crate::Completion) was dropped; for a completer, and by a token that held
-    /// the round, also if it or the pool was closed.
+    /// Nobody waits: the [`Completion`](crate::Completion) was dropped; for a completer, also if it or the pool was closed;
+    /// by token, also if it was closed while that token held the round, or it or the pool was closed just as the
+    /// payload was written.
     Closed,
     /// By token: the round has its outcome already, which was not taken yet. Another producer was first, or is just
     /// writing its payload, or the round was closed.
@@ -232,7 +233,8 @@ impl<P> Error for Rejected<P> {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BeginError {
-    /// A handle of the current round is still about, or a call that consumed one is just returning.
+    /// A handle of the current round is still about, or a token that holds it, or a call that consumed one is just
+    /// returning.
     Lent,
     /// Every version is used up; see [Versions](crate#versions).
     Retired,
@@ -355,7 +357,7 @@ impl fmt::Display for RentError {
         f.write_str(match self {
             Self::Exhausted => "every source of the pool is rented",
             Self::Closed => "the pool is closed",
-            Self::Retired => "every source of the pool has used up its versions: renew it",
+            Self::Retired => "every source of the pool has used up its versions: replace it",
         })
     }
 }

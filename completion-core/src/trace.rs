@@ -25,6 +25,10 @@ mod unnoted {
         #[inline(always)]
         pub(crate) fn begin(&self) {}
 
+        #[cfg(feature = "std")]
+        #[inline(always)]
+        pub(crate) fn move_to(&self, _: &Self) {}
+
         #[inline(always)]
         pub(crate) fn origin(&self) -> Origin {
             Origin
@@ -71,6 +75,13 @@ mod noted {
             // get the place of one round and the time of the next.
             self.location.store(location, Ordering::Relaxed);
             self.begun.store(clock(), Ordering::Relaxed);
+        }
+
+        /// The round began for a call elsewhere, which `call` has noted.
+        pub(crate) fn move_to(&self, call: &Self) {
+            // ORDERING: Relaxed, twice; as in `begin`.
+            let location = call.location.load(Ordering::Relaxed);
+            self.location.store(location, Ordering::Relaxed);
         }
 
         pub(crate) fn origin(&self) -> Origin {

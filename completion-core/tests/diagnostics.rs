@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use completion_core::diagnostics::{self, Origin};
 use completion_core::oneshot;
 use completion_core::{CompletionError, CompletionSource, Pool, StaticPool};
+use completion_core::{KeyedPendingMap, PendingMap, Policy};
+use futures_lite::future::{block_on, poll_once};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
 
@@ -76,6 +78,33 @@ fn channels_name_where_they_were_made() {
             assert!(shown.contains(&format!("line: {at}")), "{shown}");
         }
     }
+}
+
+/// At once or after waiting, which whoever polls the future is not to blame for.
+#[test]
+fn what_waits_names_where_it_was_asked_for() {
+    let pool = Pool::<u32, ()>::with_capacity(1);
+    let (rent, at) = (pool.rent_async(), line());
+    let lent = block_on(rent).unwrap();
+    assert!(is_at(lent.0.origin(), at));
+    let (mut waits, at) = (pool.rent_async(), line());
+    assert!(block_on(poll_once(&mut waits)).is_none());
+    drop(lent);
+    assert!(is_at(block_on(waits).unwrap().0.origin(), at));
+}
+
+#[test]
+fn pending_requests_name_where_they_were_inserted() {
+    let map = PendingMap::<u32, ()>::new(2, Policy::revoke_now());
+    let (inserted, at) = (map.insert().unwrap().1, line());
+    assert!(is_at(inserted.origin().unwrap(), at));
+    let (inserts, at) = (map.insert_async(), line());
+    assert!(is_at(block_on(inserts).unwrap().1.origin().unwrap(), at));
+    let map = KeyedPendingMap::<u16, u32, ()>::new(2, Policy::revoke_now());
+    let (inserted, at) = (map.insert(1).unwrap(), line());
+    assert!(is_at(inserted.origin().unwrap(), at));
+    let (inserts, at) = (map.insert_async(2), line());
+    assert!(is_at(block_on(inserts).unwrap().origin().unwrap(), at));
 }
 
 #[test]

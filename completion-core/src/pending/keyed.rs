@@ -70,8 +70,8 @@ request_ids! { u16 u32 u64 i16 i32 i64 }
 ///   [`Policy::hold_until_completed`], answered after that), failed with all others. Until then inserting it
 ///   again is [an error](InsertError::Duplicate).
 /// * A number that comes again is told from its last use by the [`Policy`] alone.
-/// * A lock is taken to insert, and to answer; never to await, or to drop. No foreign code runs under it.
-///   Nothing is allocated per request.
+/// * A lock is taken to insert, and to answer; never to await, or to drop (which take another, while somebody waits in
+///   [`insert_async`](Self::insert_async)). No foreign code runs under it. Nothing is allocated per request.
 ///
 /// # Examples
 ///
@@ -160,8 +160,8 @@ impl<K: RequestId, T, E> KeyedPendingMap<K, T, E> {
     ///
     /// # Errors
     ///
-    /// [`InsertError::Duplicate`] if a request of this id is under way or held; [`InsertError::Full`],
-    /// [`InsertError::Closed`] after [`fail_all`](Self::fail_all), or [`InsertError::Retired`].
+    /// [`InsertError::Full`], [`InsertError::Closed`] after [`fail_all`](Self::fail_all), or
+    /// [`InsertError::Retired`]; else [`InsertError::Duplicate`] if a request of this id is under way or held.
     ///
     /// # Cancel safety
     ///
@@ -181,6 +181,7 @@ impl<K: RequestId, T, E> KeyedPendingMap<K, T, E> {
     /// assert!(requests.insert(1).is_ok());
     /// # Ok::<(), InsertError>(())
     /// ```
+    #[cfg_attr(feature = "diagnostics", track_caller)]
     pub fn insert(&self, id: K) -> Result<Pending<T, E>, InsertError> {
         self.enter(id, self.pool().try_rent()?)
     }
@@ -209,8 +210,8 @@ impl<K: RequestId, T, E> KeyedPendingMap<K, T, E> {
     /// # Errors
     ///
     /// The reply comes back: [`Stale`](crate::Rejection::Stale) or [`Closed`](crate::Rejection::Closed) if
-    /// the request was given up, which for a held id frees it; [`Lost`](crate::Rejection::Lost) if it was answered
-    /// already, closed, or failed with all others, and its caller has not noticed yet;
+    /// the request was given up, or closed while its id was held, which this call then frees; [`Lost`](crate::Rejection::Lost) if it
+    /// was answered already, closed, or failed with all others, and its caller has not noticed yet;
     /// [`Stale`](crate::Rejection::Stale) if that is over, or there was no such request.
     ///
     /// # Examples

@@ -75,7 +75,7 @@ pub type Pending<T, E> = Completion<'static, T, E>;
 /// whoever reads the replies [completes](Self::complete) by the id that comes back. An id never comes twice,
 /// so a reply that is late, or comes again, is refused, and reaches nobody else. Everything here is lock-free
 /// and allocates nothing, but for [`insert_async`](Self::insert_async) while it has to wait, and
-/// [`fail_all`](Self::fail_all).
+/// [`fail_all`](Self::fail_all); and while somebody waits, the end of a request takes the short lock on their list.
 ///
 /// Where the protocol, or the caller, chooses the ids, take a [`KeyedPendingMap`].
 ///
@@ -168,6 +168,7 @@ impl<T, E> PendingMap<T, E> {
     /// assert!(requests.insert().is_ok());
     /// # Ok::<(), InsertError>(())
     /// ```
+    #[cfg_attr(feature = "diagnostics", track_caller)]
     pub fn insert(&self) -> Result<(Token, Pending<T, E>), InsertError> {
         Ok(self.enter(self.pool.try_rent()?))
     }
@@ -186,8 +187,8 @@ impl<T, E> PendingMap<T, E> {
     /// # Errors
     ///
     /// The reply comes back: [`Stale`](crate::Rejection::Stale) or [`Closed`](crate::Rejection::Closed) if
-    /// the request was given up, which for a held id frees it; [`Lost`](crate::Rejection::Lost) if it was answered
-    /// already, closed, or failed with all others, and its caller has not noticed yet;
+    /// the request was given up, or closed while its id was held, which this call then frees; [`Lost`](crate::Rejection::Lost) if it
+    /// was answered already, closed, or failed with all others, and its caller has not noticed yet;
     /// [`Stale`](crate::Rejection::Stale) if that is over, or there was no such request.
     ///
     /// # Examples

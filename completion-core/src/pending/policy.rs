@@ -82,7 +82,7 @@ impl Policy {
     ///
     /// `report` is called with that number, each time it is risen to, by the drop or close that does so,
     /// on its thread and under no lock: it may use the map in every way, and drop it. That request is held
-    /// already, but its own id is free only after `report` has returned, whatever it does. What `report`
+    /// already, but its own place is free only after `report` has returned, whatever it does. What `report`
     /// captures lives until the last request is over: let it refer to the map's owner weakly.
     ///
     /// A threshold of 0 is taken for 1.

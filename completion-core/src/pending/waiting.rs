@@ -37,6 +37,7 @@ impl<T, E> PendingMap<T, E> {
     /// assert_eq!(block_on(pending), Ok(7));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[cfg_attr(feature = "diagnostics", track_caller)]
     pub fn insert_async(&self) -> Insert<'_, T, E> {
         Insert {
             map: self,
@@ -74,6 +75,7 @@ impl<K: RequestId, T, E> KeyedPendingMap<K, T, E> {
     /// assert_eq!(block_on(pending), Ok(7));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[cfg_attr(feature = "diagnostics", track_caller)]
     pub fn insert_async(&self, id: K) -> KeyedInsert<'_, K, T, E> {
         KeyedInsert {
             map: self,

@@ -18,6 +18,7 @@ use crate::error::RentError;
 use crate::round::Round;
 use crate::shard::Shard;
 use crate::sync::Mutex;
+use crate::trace::Trace;
 
 impl<T, E> Pool<T, E> {
     /// Rents a source for one round, and waits for one if all are out.
@@ -49,10 +50,14 @@ impl<T, E> Pool<T, E> {
     /// assert_eq!(block_on(completion), Ok(7));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[cfg_attr(feature = "diagnostics", track_caller)]
     pub fn rent_async(&self) -> Rent<'_, T, E> {
+        let call = Trace::new();
+        call.begin();
         Rent {
             pool: self,
             place: None,
+            call,
         }
     }
 }
@@ -87,6 +92,8 @@ pub struct Rent<'p, T, E> {
     pool: &'p Pool<T, E>,
     /// A place in the list.
     place: Option<Completion<'static, Lease, ()>>,
+    /// Where it was asked for.
+    call: Trace,
 }
 
 impl<T, E> Rent<'_, T, E> {
@@ -112,11 +119,15 @@ impl<T, E> Future for Rent<'_, T, E> {
                 let (shard, bit) = lease.into_parts();
                 // SAFETY: a shard of this pool, which a handle keeps alive.
                 if let Some(slot) = pool.begin(unsafe { &*shard }, bit.trailing_zeros()) {
+                    slot.trace().move_to(&self.call);
                     return Poll::Ready(Ok((Completer::new(slot), Completion::new(slot))));
                 }
             } else if !pool.shards().iter().any(Shard::is_wanted) {
                 match pool.try_rent() {
-                    Ok(round) => return Poll::Ready(Ok(round)),
+                    Ok(round) => {
+                        round.0.slot().trace().move_to(&self.call);
+                        return Poll::Ready(Ok(round));
+                    }
                     Err(RentError::Exhausted) => {}
                     Err(reason) => return Poll::Ready(Err(reason)),
                 }

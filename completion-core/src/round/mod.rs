@@ -165,7 +165,7 @@ impl<T, E> SlotRef<T, E> {
 /// Diagnostics.
 impl<T, E> SlotRef<T, E> {
     #[inline(always)]
-    fn trace(&self) -> &Trace {
+    pub(crate) fn trace(&self) -> &Trace {
         // SAFETY: alive by the invariant; only this field is borrowed.
         unsafe { &(*self.as_ptr()).trace }
     }

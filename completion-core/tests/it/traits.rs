@@ -117,7 +117,9 @@ mod rent {
 
     #[test]
     fn it_takes_four_words_at_most() {
-        assert!(size_of::<Rent<'static, [u64; 9], String>>() <= 4 * size_of::<usize>());
+        // Where it was asked for, and when.
+        let noted = if cfg!(feature = "diagnostics") { 2 } else { 0 };
+        assert!(size_of::<Rent<'static, [u64; 9], String>>() <= (4 + noted) * size_of::<usize>());
     }
 }
 
