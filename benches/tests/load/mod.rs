@@ -3,6 +3,7 @@
 pub(crate) mod tls;
 
 use std::io::{self, Read, Write};
+use std::mem;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -38,9 +39,14 @@ impl Run {
         let id = child.id();
         let (tell, ended) = mpsc::channel();
         thread::spawn(move || tell.send(child.wait_with_output()));
+        // Unless it ends by itself.
+        let stop = Stop(id);
         act(id);
         match ended.recv_timeout(PATIENCE) {
-            Ok(output) => Self::from(output.expect("its output can be read")),
+            Ok(output) => {
+                mem::forget(stop);
+                Self::from(output.expect("its output can be read"))
+            }
             Err(_) => panic!("{args:?} hangs"),
         }
     }
@@ -55,6 +61,15 @@ impl Run {
             None => check(&value),
         }
         value
+    }
+}
+
+/// Ends a process when it is dropped.
+struct Stop(u32);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.0.to_string()).status();
     }
 }
 

@@ -404,7 +404,7 @@ async fn a_finished_driver_keeps_its_result() {
     peer.finish().await;
 }
 
-/// HAZARDS, pending-request maps: connection loss fails all, also the one just being inserted; insert after close fails.
+/// redis-rs#275: connection loss fails all, also the one just being inserted; insert after close fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn submissions_that_race_the_drivers_end_all_end() {
     let rounds = 200;

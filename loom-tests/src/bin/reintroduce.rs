@@ -5,10 +5,16 @@
 //! tree itself is never touched. Exits with 1 if a bug is not noticed, or no longer applies.
 //! `… reintroduce --apply FILTER DIRECTORY` leaves a copy with the first such bug there, for other tools.
 
+#[path = "weaken/workshop.rs"]
+mod workshop;
+
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use workshop::{Edit, Tests};
 
 /// A bug that was real somewhere.
 struct Bug {
@@ -18,23 +24,19 @@ struct Bug {
     what: &'static str,
     /// The test of `completion-core/tests/it` that must notice it.
     test: &'static str,
-    changes: &'static [Change],
+    /// Below [`SOURCES`].
+    edits: &'static [Edit],
 }
 
-/// A change of one text.
-struct Change {
-    /// The file below `completion-core/src`.
-    file: &'static str,
-    /// A text that comes before `from` and makes it unique.
-    after: &'static str,
-    from: &'static str,
-    to: &'static str,
-}
+const SOURCES: &str = "completion-core/src";
+
+/// How long a test may take.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 macro_rules! bugs {
     ($($hazard:literal, $what:literal, $test:literal:
         $($file:literal, $after:literal .. $from:literal => $to:literal),+;)*) => {
-        &[$(Bug { hazard: $hazard, what: $what, test: $test, changes: &[$(Change {
+        &[$(Bug { hazard: $hazard, what: $what, test: $test, edits: &[$(Edit {
             file: $file, after: $after, from: $from, to: $to,
         }),+] }),*]
     };
@@ -125,16 +127,17 @@ fn matching(filter: &str) -> impl Iterator<Item = &'static Bug> {
 }
 
 fn try_out_all(root: &Path, filter: &str) -> Result<(), String> {
-    let copy = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| root.join("target"), PathBuf::from)
-        .join("reintroduce");
+    let copy = workshop::below_target(root, "reintroduce");
     prepare(root, &copy).map_err(|error| format!("cannot copy the sources: {error}"))?;
-    let tests: Vec<_> = matching(filter).map(|bug| bug.test).collect();
-    if tests.is_empty() {
+    if matching(filter).next().is_none() {
         return Err(format!("no bug is called `{filter}`"));
     }
-    if run(&copy, &tests) != Some(true) {
-        return Err("a test fails before any bug is put in".into());
+    for Bug { test, .. } in matching(filter) {
+        match run(&copy, test) {
+            Ok(true) => {}
+            Ok(false) => return Err(format!("{test} fails before any bug is put in")),
+            Err(reason) => return Err(format!("{test}: {reason}")),
+        }
     }
     let mut survivors = 0;
     for bug in matching(filter) {
@@ -166,89 +169,47 @@ fn prepare(root: &Path, copy: &Path) -> io::Result<()> {
     if core.exists() {
         fs::remove_dir_all(&core)?;
     }
-    copy_folder(&root.join("completion-core"), &core)?;
-    fs::copy(root.join("Cargo.lock"), copy.join("Cargo.lock"))?;
-    let manifest: String = fs::read_to_string(root.join("Cargo.toml"))?
-        .lines()
-        .filter(|line| !line.starts_with("default-members"))
-        .map(|line| match line.starts_with("members") {
-            true => "members = [\"completion-core\"]",
-            false => line,
-        })
-        .flat_map(|line| [line, "\n"])
-        .collect();
-    fs::write(copy.join("Cargo.toml"), manifest)
-}
-
-fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let to = to.join(entry.file_name());
-        if !entry.file_type()?.is_dir() {
-            fs::copy(entry.path(), to)?;
-        } else if entry.file_name() != "target" {
-            copy_folder(&entry.path(), &to)?;
-        }
-    }
-    Ok(())
+    workshop::copy_folder(&root.join("completion-core"), &core)?;
+    workshop::make_workspace(root, copy, "completion-core")
 }
 
 /// Puts one bug into the copy, runs its test, and undoes it.
 fn try_out(bug: &Bug, root: &Path, copy: &Path) -> Result<(), &'static str> {
     let applied = apply(bug, root, copy);
-    let passes = applied.map(|()| run(copy, &[bug.test]));
-    for change in bug.changes {
-        let file = Path::new("completion-core/src").join(change.file);
+    let passes = applied.and_then(|()| run(copy, bug.test));
+    for edit in bug.edits {
+        let file = Path::new(SOURCES).join(edit.file);
         let sound = fs::read_to_string(root.join(&file)).map_err(|_| "NO SUCH FILE")?;
         fs::write(copy.join(&file), sound).map_err(|_| "CANNOT BE UNDONE")?;
     }
     match passes? {
-        None => Err("DOES NOT BUILD"),
-        Some(true) => Err("SURVIVES"),
-        Some(false) => Ok(()),
+        true => Err("SURVIVES"),
+        false => Ok(()),
     }
 }
 
 fn apply(bug: &Bug, root: &Path, copy: &Path) -> Result<(), &'static str> {
-    for change in bug.changes {
-        let file = Path::new("completion-core/src").join(change.file);
-        let source = fs::read_to_string(root.join(&file)).map_err(|_| "NO SUCH FILE")?;
-        let start = source.find(change.after).ok_or("DOES NOT APPLY")? + change.after.len();
-        let length = source[start..].find(change.from).ok_or("DOES NOT APPLY")?;
-        let (before, rest) = source.split_at(start + length);
-        let changed = [before, change.to, &rest[change.from.len()..]].concat();
-        fs::write(copy.join(&file), changed).map_err(|_| "CANNOT BE WRITTEN")?;
+    for edit in bug.edits {
+        let file = Path::new(SOURCES).join(edit.file);
+        let mut source = fs::read_to_string(root.join(&file)).map_err(|_| "NO SUCH FILE")?;
+        let span = edit.find(&source).ok_or("DOES NOT APPLY")?;
+        source.replace_range(span, edit.to);
+        fs::write(copy.join(&file), source).map_err(|_| "CANNOT BE WRITTEN")?;
     }
     Ok(())
 }
 
-/// Whether the tests pass in the copy; none if they do not build, or if there are none.
-fn run(copy: &Path, tests: &[&str]) -> Option<bool> {
-    let cargo = || {
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo
-            .current_dir(copy)
-            .env("CARGO_TARGET_DIR", copy.join("target"))
-            .env("CARGO_PROFILE_DEV_DEBUG", "0")
-            .args(["test", "--quiet", "-p", "completion-core", "--test", "it"])
-            .stderr(Stdio::null());
-        cargo
-    };
-    let built = cargo().arg("--no-run").stdout(Stdio::null()).status();
-    built.is_ok_and(|status| status.success()).then_some(())?;
-    let listed = cargo()
-        .args(["--", "--list", "--exact"])
-        .args(tests)
-        .output()
-        .ok()?;
-    let known = String::from_utf8_lossy(&listed.stdout);
-    let known = known.lines().filter(|line| line.ends_with(": test"));
-    (known.count() >= 1).then_some(())?;
-    let outcome = cargo()
-        .args(["--", "--exact"])
-        .args(tests)
-        .stdout(Stdio::null())
-        .status();
-    Some(outcome.is_ok_and(|status| status.success()))
+/// Whether the test passes in the copy.
+fn run(copy: &Path, test: &str) -> Result<bool, &'static str> {
+    let built = Tests::build(copy, "completion-core", &["it"]).map_err(|_| "DOES NOT BUILD")?;
+    let tests = built
+        .first()
+        .filter(|it| it.names.iter().any(|it| it == test));
+    let mut command = tests.ok_or("NO SUCH TEST")?.command(&[test]);
+    match workshop::run_within(PATIENCE, &mut command) {
+        // One that aborts has failed: of these bugs, some destroy memory.
+        Ok(Some((status, _))) => Ok(status.success()),
+        Ok(None) => Err("TAKES TOO LONG"),
+        Err(_) => Err("CANNOT BE RUN"),
+    }
 }

@@ -41,6 +41,21 @@ fn refusal_and_return() {
     });
 }
 
+/// Of two who take the only slot one gets it.
+#[test]
+fn no_slot_is_lent_twice() {
+    check(None, || {
+        let pool = Pool::<u32, ()>::with_capacity(1);
+        let other = {
+            let pool = pool.clone();
+            thread::spawn(move || pool.try_rent().ok())
+        };
+        let lent = pool.try_rent().ok();
+        let others = other.join().unwrap();
+        assert_ne!(lent.is_some(), others.is_some());
+    });
+}
+
 /// Nothing that is counted is counted twice or not at all.
 #[test]
 fn two_overflow() {

@@ -1,31 +1,18 @@
 //! Changes of the protocol for the worse, other than in its orderings.
 
-use std::ops::Range;
+use crate::workshop::Edit;
 
-/// One of them: an expression becomes another.
+/// One of them.
 pub(crate) struct Change {
-    /// The file below its subject's sources.
-    pub(crate) file: &'static str,
-    /// A text that comes before `from` and makes it unique.
-    pub(crate) after: &'static str,
-    pub(crate) from: &'static str,
-    pub(crate) to: &'static str,
+    /// In a file below its subject's sources.
+    pub(crate) edit: Edit,
     /// What it does.
     pub(crate) what: &'static str,
 }
 
-impl Change {
-    /// Where it applies.
-    pub(crate) fn find(&self, source: &str) -> Option<Range<usize>> {
-        let from = source.find(self.after)? + self.after.len();
-        let start = from + source[from..].find(self.from)?;
-        Some(start..start + self.from.len())
-    }
-}
-
 macro_rules! changes {
     ($($file:literal, $what:literal: $after:literal .. $from:literal => $to:literal;)*) => {
-        &[$(Change { file: $file, after: $after, from: $from, to: $to, what: $what }),*]
+        &[$(Change { edit: Edit { file: $file, after: $after, from: $from, to: $to }, what: $what }),*]
     };
 }
 

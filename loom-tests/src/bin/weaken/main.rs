@@ -14,20 +14,22 @@ mod changes;
 mod places;
 mod table;
 mod verdict;
+mod workshop;
 
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use changes::CHANGES;
 use table::Row;
 use verdict::Verdict;
+use workshop::Tests;
 
 /// How long a model may take that is expected to fail.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -91,9 +93,7 @@ fn run() -> io::Result<bool> {
     };
 
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let copy = target.join("weaken");
+    let copy = workshop::below_target(&root, "weaken");
     let mut trials = prepare(&root, &copy)?;
     trials.retain(|it| it.place.contains(filter) || it.mutation.contains(filter));
     if trials.is_empty() {
@@ -168,8 +168,7 @@ fn try_all(
 
 /// The copy's models of one subject.
 struct Models {
-    program: PathBuf,
-    names: Vec<String>,
+    tests: Tests,
     /// Those that noticed something before.
     likely: Vec<String>,
     /// Those that pass with nothing weakened, so that their failing says something.
@@ -179,50 +178,18 @@ struct Models {
 impl Models {
     /// Those of each subject.
     fn build(copy: &Path) -> io::Result<Vec<Self>> {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = Command::new(cargo)
-            .current_dir(copy)
-            .env("CARGO_TARGET_DIR", copy.join("target"))
-            .env("RUSTFLAGS", "--cap-lints=allow")
-            .args(["test", "-p", "loom-tests"])
-            .args(SUBJECTS.iter().flat_map(|it| ["--test", it.models]))
-            .args([
-                "--no-run",
-                "--quiet",
-                "--message-format=json-render-diagnostics",
-            ])
-            .stderr(Stdio::inherit())
-            .output()?;
-        let messages = String::from_utf8_lossy(&built.stdout);
-        let models = SUBJECTS.iter().map(|it| Self::list(&messages, it.models));
-        models.collect()
-    }
-
-    /// The models of one test target, by what cargo says of its building.
-    fn list(messages: &str, target: &str) -> io::Result<Self> {
-        let name = format!("\"name\":\"{target}\"");
-        let program = messages
-            .lines()
-            .filter(|message| message.contains(&name))
-            .find_map(|message| message.split_once("\"executable\":\""))
-            .and_then(|(_, rest)| Some(PathBuf::from(rest.split_once('"')?.0)))
-            .ok_or_else(|| io::Error::other("the copy does not build"))?;
-        let listed = Command::new(&program).arg("--list").output()?;
-        let names = String::from_utf8_lossy(&listed.stdout)
-            .lines()
-            .filter_map(|line| Some(line.strip_suffix(": test")?.to_owned()))
-            .collect();
-        Ok(Self {
-            program,
-            names,
+        let tests = Tests::build(copy, "loom-tests", &SUBJECTS.map(|it| it.models))?;
+        let models = tests.into_iter().map(|tests| Self {
+            tests,
             likely: Vec::new(),
             sound: Mutex::new(HashMap::new()),
-        })
+        });
+        Ok(models.collect())
     }
 
     /// Those that noticed something before will be asked first.
     fn expect(&mut self, known: &HashMap<(String, String), String>) {
-        let names = &self.names;
+        let names = &self.tests.names;
         let likely = known.values().filter(|it| names.contains(it)).cloned();
         self.likely = likely.collect();
         self.likely.sort();
@@ -231,8 +198,9 @@ impl Models {
 
     /// The first model that fails; the one that is known to is asked first. Those that give up are named.
     fn who_notices(&self, trial: &Trial, known: Option<&String>) -> String {
-        let known = known.filter(|known| self.names.contains(known));
-        let asked = known.into_iter().chain(&self.likely).chain(&self.names);
+        let names = &self.tests.names;
+        let known = known.filter(|known| names.contains(known));
+        let asked = known.into_iter().chain(&self.likely).chain(names);
         for model in asked {
             match self.run(model, Some(&trial.code)) {
                 Verdict::Fails if self.is_sound(model) => return model.clone(),
@@ -254,31 +222,15 @@ impl Models {
 
     /// Runs a model, with something weakened or as it is.
     fn run(&self, model: &str, weaken: Option<&str>) -> Verdict {
-        let mut command = Command::new(&self.program);
-        command
-            .args(["--exact", "--nocapture", model])
-            .env_remove("PREEMPTIONS")
-            .env_remove("WEAKEN")
-            .env("RUST_BACKTRACE", "0")
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+        let mut command = self.tests.command(&[model]);
+        command.env_remove("PREEMPTIONS").env_remove("WEAKEN");
         if let Some(weaken) = weaken {
             command.env("WEAKEN", weaken);
         }
-        let mut child = command.spawn().expect("it ran before");
-        let stderr = child.stderr.take().expect("a pipe of ours");
-        let said = thread::spawn(|| io::read_to_string(stderr).unwrap_or_default());
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match child.try_wait().expect("a child of ours") {
-                Some(status) => return verdict::of(status.success(), &said.join().unwrap()),
-                None if Instant::now() >= deadline => {
-                    child.kill().expect("a child of ours");
-                    child.wait().expect("a child of ours");
-                    return Verdict::GivesUp("it takes too long".into());
-                }
-                None => thread::park_timeout(Duration::from_millis(2)),
-            }
+        match workshop::run_within(PATIENCE, &mut command) {
+            Ok(Some((status, stderr))) => verdict::of(status.success(), &stderr),
+            Ok(None) => Verdict::GivesUp("it takes too long".into()),
+            Err(error) => Verdict::GivesUp(error.to_string()),
         }
     }
 }
@@ -295,26 +247,13 @@ fn prepare(root: &Path, copy: &Path) -> io::Result<Vec<Trial>> {
         if to.exists() {
             fs::remove_dir_all(&to)?;
         }
-        copy_folder(&root.join(&folder), &to)?;
+        workshop::copy_folder(&root.join(&folder), &to)?;
     }
-    fs::copy(root.join("Cargo.lock"), copy.join("Cargo.lock"))?;
+    workshop::make_workspace(root, copy, "loom-tests")?;
     // Of the tests the models alone, which need nothing beside.
     let manifest = fs::read_to_string(root.join("loom-tests/Cargo.toml"))?;
     let manifest = manifest.replace("shuttle.workspace = true\n", "");
     fs::write(copy.join("loom-tests/Cargo.toml"), manifest)?;
-    let manifest: String = fs::read_to_string(root.join("Cargo.toml"))?
-        .lines()
-        .filter(|line| !line.starts_with("default-members") && !line.starts_with("exclude"))
-        .map(|line| {
-            if line.starts_with("members") {
-                "members = [\"loom-tests\"]"
-            } else {
-                line
-            }
-        })
-        .flat_map(|line| [line, "\n"])
-        .collect();
-    fs::write(copy.join("Cargo.toml"), manifest)?;
 
     let mut trials = Trials::default();
     let mut changes = 0;
@@ -328,7 +267,7 @@ fn prepare(root: &Path, copy: &Path) -> io::Result<Vec<Trial>> {
             let path = sources.join(&file);
             let source = fs::read_to_string(&path)?;
             let asking = trials.instrument(subject, &file, &source)?;
-            changes += CHANGES.iter().filter(|it| it.file == file).count();
+            changes += CHANGES.iter().filter(|it| it.edit.file == file).count();
             fs::write(path, asking)?;
         }
     }
@@ -386,9 +325,9 @@ impl Trials {
             let asking = format!("crate::sync::at({number}, {ordering})");
             edits.push((place.span, asking));
         }
-        for change in CHANGES.iter().filter(|it| it.file == file) {
+        for change in CHANGES.iter().filter(|it| it.edit.file == file) {
             let number = self.next_place();
-            let span = change.find(source).ok_or_else(|| {
+            let span = change.edit.find(source).ok_or_else(|| {
                 io::Error::other(format!("does not apply any more: {}", change.what))
             })?;
             self.list.push(Trial {
@@ -397,7 +336,7 @@ impl Trials {
                 mutation: change.what.to_owned(),
                 code: format!("{number} changed"),
             });
-            let (from, to) = (change.from, change.to);
+            let (from, to) = (change.edit.from, change.edit.to);
             let asking =
                 format!("(if crate::sync::changed({number}) {{ {to} }} else {{ {from} }})");
             edits.push((span, asking));
@@ -419,18 +358,4 @@ impl Trials {
             asking
         })
     }
-}
-
-fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let to = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &to)?;
-        } else {
-            fs::copy(entry.path(), to)?;
-        }
-    }
-    Ok(())
 }
