@@ -33,7 +33,7 @@ mod response;
 
 /// A request extension: how long this request may take, in place of [`Builder::timeout`].
 ///
-/// The time runs from the submission to the end of the response body.
+/// The time runs from the submission to the end of both bodies.
 ///
 /// # Examples
 ///

@@ -101,8 +101,10 @@ type Transport<IO> = Tap<Salvage<IO>>;
 ///
 /// The connection is closed when the last client was dropped and nothing is under way, and that takes a second at most. A
 /// request is under way until its response body was read to the end or dropped, and h2 has taken the last piece of its own
-/// body; so long its deadline holds, too. What h2 has taken waits there for the peer's window and for the transport: if the
-/// peer has answered and is slow to take the rest, that is cut off with the connection, and the output is `Ok` all the same.
+/// body. What h2 has taken waits there for the peer's window and for the transport. So long the request keeps its place among
+/// [`max_streams`](crate::client::Builder::max_streams), and its deadline, at which it is reset; but the end does not wait
+/// for it: if the peer has answered and is slow to take the rest, that is cut off with the connection, and the output is `Ok`
+/// all the same.
 ///
 /// While a response body that failed is neither polled nor dropped, h2 says no GOAWAY, and the connection ends without it
 /// after that second.
@@ -546,9 +548,9 @@ where
     fn say_goodbye(&mut self) {
         if self.closing.is_some()
             || self.result.is_some()
-            || !self.streams.is_empty()
             || !self.intake.is_empty()
             || self.intake.shared.inbox.has_handles()
+            || !self.streams.are_over()
         {
             return;
         }

@@ -211,7 +211,9 @@ impl<T: Timer> Builder<T> {
         self
     }
 
-    /// How long a request may take, from its submission to the end of the response body. `None`, the default, is for ever.
+    /// How long a request may take, from its submission to the end of both bodies. `None`, the default, is for ever.
+    ///
+    /// If the peer has answered and does not take the rest of the request body until then, that is reset.
     ///
     /// One request can have its own by the extension [`RequestTimeout`](crate::client::RequestTimeout).
     ///

@@ -1,4 +1,5 @@
-//! What the driver and one stream's response body share, and the waker that h2 gets for the stream.
+//! What the driver and one stream's response body share, the waker that h2 gets for the stream, and the count of what h2
+//! holds of its upload.
 //!
 //! A slot belongs to a place in the driver's slab and serves one stream after the other, so that no stream costs an
 //! allocation. It is the [`Wake`] of that place: to wake it is to set a bit and to schedule the driver, which is all that may
@@ -11,13 +12,21 @@
 //! | the body ended, failed or was dropped | drops h2's handle, then [`leave`](Slot::leave)s | ends the stream |
 //! | the deadline passed, the request body failed | fails | [`fail`](Slot::fail)s the slot, and takes a new one for its place |
 //! | the connection ended | fails | closes the link, then wakes the body's waker |
+//!
+//! h2 does not tell when an upload has left, but it drops what has. So each piece of one goes with a [`Hold`], which does
+//! under h2's lock what the waker does there.
 
 use std::sync::OnceLock;
 use std::task::{Wake, Waker};
 
 use crate::error::Error;
 use crate::link::Link;
-use crate::sync::{Arc, AtomicU8, AtomicWaker, Ordering};
+use crate::sync::{Arc, AtomicU8, AtomicUsize, AtomicWaker, Ordering};
+
+/// [`Slot::held`]: one piece.
+const PIECE: usize = 2;
+/// [`Slot::held`]: the driver waits for the last piece to leave.
+const AWAITED: usize = 1;
 
 /// One place's shared part.
 #[derive(Debug)]
@@ -28,6 +37,8 @@ pub(crate) struct Slot {
     waiter: AtomicWaker,
     /// 0, or how the body left ([`Left`]).
     left: AtomicU8,
+    /// How many pieces of request bodies h2 holds, in [`PIECE`]s, and [`AWAITED`].
+    held: AtomicUsize,
     /// Set once, after which the slot is not used for another stream.
     failure: OnceLock<Error>,
 }
@@ -49,6 +60,7 @@ impl Slot {
             index,
             waiter: AtomicWaker::new(),
             left: AtomicU8::new(0),
+            held: AtomicUsize::new(0),
             failure: OnceLock::new(),
         })
     }
@@ -97,6 +109,21 @@ impl Slot {
         }
     }
 
+    /// For a piece that h2 gets.
+    pub(crate) fn hold(self: &Arc<Self>) -> Hold {
+        // ORDERING: Relaxed. Only the driver adds pieces, and only it waits for their end.
+        self.held.fetch_add(PIECE, Ordering::Relaxed);
+        Hold(Arc::clone(self))
+    }
+
+    /// Whether h2 holds a piece, be it one of an earlier stream in this place. If so, the driver is told when it does not
+    /// any more.
+    pub(crate) fn awaits_pieces(&self) -> bool {
+        // ORDERING: Acquire, both, pairs with the release of the last piece's end: its data is dropped.
+        self.held.load(Ordering::Acquire) >= PIECE
+            && self.held.fetch_or(AWAITED, Ordering::Acquire) >= PIECE
+    }
+
     /// Wakes the body's waiter. No lock may be held.
     pub(crate) fn wake_body(&self) {
         self.waiter.wake();
@@ -115,5 +142,21 @@ impl Wake for Slot {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.link.schedule.tell_slot(self.index);
+    }
+}
+
+/// Goes with a piece of a request body, for as long as h2 has it.
+#[derive(Debug)]
+pub(crate) struct Hold(Arc<Slot>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let slot = &*self.0;
+        // ORDERING: Release; the piece is dropped when the driver sees it.
+        if slot.held.fetch_sub(PIECE, Ordering::Release) == PIECE | AWAITED {
+            // ORDERING: Relaxed. Should the driver wait again meanwhile, it looks again at what it is told now.
+            slot.held.fetch_and(!AWAITED, Ordering::Relaxed);
+            slot.link.schedule.tell_slot(slot.index);
+        }
     }
 }

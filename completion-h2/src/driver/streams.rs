@@ -1,15 +1,16 @@
 //! The streams under way: a slab with a reusable waker per place, of which only those are looked at whose bit is set.
 //!
-//! A stream holds its place, and so its permit, until both sides have ended: h2 has taken the last of its request body, and
-//! its response body was read to the end or dropped. What h2 has taken may wait there for the peer's window: it does not
-//! tell when that has left. It keeps h2's `SendStream` that long, so that it can be reset at any time; h2 sends
-//! RST_STREAM(CANCEL) by itself when the last handle to an unfinished stream is dropped.
+//! A stream holds its place, and so its permit, until both sides have ended: its request body has left, and its response
+//! body was read to the end or dropped. What h2 has taken of a body may wait there for the peer's window long after the
+//! response; the place's [`Slot`] knows. The stream keeps h2's `SendStream` that long, so that it can be reset at any time.
+//! (Trailers leave without window, before the request that gets the permit next.)
 //!
 //! | has | until |
 //! |---|---|
 //! | `completer`, `response` | the head of the response is there, or the request failed |
 //! | `uploading` | h2 has taken the last of the request body, or the peer wants no more of it |
 //! | `receiving` | the response body has left ([`Slot::leave`]) |
+//! | nothing of these | h2 holds no piece of the request body ([`Slot::awaits_pieces`]) |
 //!
 //! Completing runs the waiter's waker, hence anything; it is always done last, when the place is in order again.
 
@@ -71,6 +72,7 @@ impl<B: Body> Place<B> {
 }
 
 impl<B: Body> Stream<B> {
+    /// Whether nothing is to come, if h2 holds nothing of the request body.
     fn is_over(&self) -> bool {
         self.completer.is_none() && !self.uploading && !self.receiving
     }
@@ -97,8 +99,10 @@ impl<B: Body> Streams<B> {
         self.places.len() - self.free.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// Whether nothing is to come but that h2 lets go of what it has.
+    pub(crate) fn are_over(&self) -> bool {
+        let mut streams = self.places.iter().filter_map(|it| it.stream.as_ref());
+        streams.all(Stream::is_over)
     }
 
     /// Whether h2 takes another request.
@@ -146,7 +150,7 @@ impl<B: Body> Streams<B> {
         match place.slot.take_left() {
             None => place.slot.wake_body(),
             Some(Left::Ended) => stream.receiving = false,
-            Some(Left::Early) => self.remove(index),
+            Some(Left::Early) => self.cancel(index),
         }
     }
 
@@ -199,10 +203,8 @@ impl<B: Body> Streams<B> {
         let completer = stream.completer.take();
         if !stream.uploading {
             stream.upload = None;
-            if !stream.receiving {
-                self.remove(index);
-            }
         }
+        self.remove_if_over(index);
         if let Some(completer) = completer {
             complete(completer, Response::from_parts(head, body));
         }
@@ -244,7 +246,7 @@ impl<B: Body> Streams<B> {
                 && let Some(completer) = &stream.completer
                 && completer.is_closed()
             {
-                self.remove(index);
+                self.cancel(index);
             }
         }
     }
@@ -293,7 +295,26 @@ impl<B: Body> Streams<B> {
         self.free = (0..self.places.len()).collect();
     }
 
-    /// Drops h2's handles; if the stream has not ended, h2 resets it.
+    /// Resets a stream for which nobody waits. The drop of its handles would do, but for one that both sides have ended of
+    /// which h2 holds a piece: that would stay until the connection ends.
+    fn cancel(&mut self, index: usize) {
+        if let Some(stream) = self.stream(index) {
+            stream.send.send_reset(Reason::CANCEL);
+        }
+        self.remove(index);
+    }
+
+    fn remove_if_over(&mut self, index: usize) {
+        if let Some(place) = self.places.get(index)
+            && let Some(stream) = &place.stream
+            && stream.is_over()
+            && !place.slot.awaits_pieces()
+        {
+            self.remove(index);
+        }
+    }
+
+    /// Drops h2's handles.
     fn remove(&mut self, index: usize) {
         self.places[index].stream = None;
         self.free.push(index);
@@ -352,11 +373,7 @@ where
         self.look_at_body(index);
         self.look_at_response(index);
         self.look_at_upload(index);
-        if let Some(stream) = self.stream(index)
-            && stream.is_over()
-        {
-            self.remove(index);
-        }
+        self.remove_if_over(index);
     }
 
     fn look_at_upload(&mut self, index: usize) {
@@ -370,7 +387,7 @@ where
             return;
         };
         let mut cx = Context::from_waker(&place.waker);
-        match upload.pump(&mut stream.send, &mut cx) {
+        match upload.pump(&mut stream.send, &place.slot, &mut cx) {
             Pumped::Waiting => {}
             Pumped::Yielded => self.link.schedule.tell_slot(index),
             Pumped::Done => {

@@ -10,12 +10,14 @@
 //! stream in that frame.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Buf;
 use h2::SendStream;
 use http_body::{Body, Frame};
 
+use crate::driver::slot::{Hold, Slot};
 use crate::error::{BoxError, Error, ErrorKind};
 
 /// Frames pumped for one stream before others get their turn.
@@ -25,38 +27,38 @@ const AHEAD: usize = 1 << 14;
 /// The largest flow-control window (RFC 9113, section 6.9.1): to reserve more is of no use.
 const MAX_WINDOW: usize = i32::MAX as usize;
 
-/// What h2 sends: a piece of a body, or the empty end of a body that did not know its end before.
-pub(crate) enum Piece<D> {
-    Data(D),
-    Empty,
+/// What h2 sends: a piece of a body, or without data the end of one that did not know its end before.
+pub(crate) struct Piece<D> {
+    data: Option<D>,
+    /// Dropped after the data.
+    _hold: Hold,
+}
+
+impl<D> Piece<D> {
+    fn new(data: Option<D>, slot: &Arc<Slot>) -> Self {
+        let _hold = slot.hold();
+        Self { data, _hold }
+    }
 }
 
 impl<D: Buf> Buf for Piece<D> {
     fn remaining(&self) -> usize {
-        match self {
-            Self::Data(data) => data.remaining(),
-            Self::Empty => 0,
-        }
+        self.data.as_ref().map_or(0, Buf::remaining)
     }
 
     fn chunk(&self) -> &[u8] {
-        match self {
-            Self::Data(data) => data.chunk(),
-            Self::Empty => &[],
-        }
+        self.data.as_ref().map_or(&[], Buf::chunk)
     }
 
     fn chunks_vectored<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
-        match self {
-            Self::Data(data) => data.chunks_vectored(slices),
-            Self::Empty => 0,
-        }
+        let data = self.data.as_ref();
+        data.map_or(0, |data| data.chunks_vectored(slices))
     }
 
     fn advance(&mut self, count: usize) {
-        match self {
-            Self::Data(data) => data.advance(count),
-            Self::Empty => assert_eq!(count, 0, "cannot advance past the end"),
+        match &mut self.data {
+            Some(data) => data.advance(count),
+            None => assert_eq!(count, 0, "cannot advance past the end"),
         }
     }
 }
@@ -75,7 +77,7 @@ pub(crate) enum Pumped {
     Waiting,
     /// There may be more at once, but it is the others' turn.
     Yielded,
-    /// Nothing more is to be sent: the body is over, or the peer wants no more of it.
+    /// h2 has all there is: the body is over, or the peer wants no more of it.
     Done,
     /// The body failed.
     Failed(Error),
@@ -121,6 +123,7 @@ where
     pub(crate) fn pump(
         &mut self,
         send: &mut SendStream<Piece<B::Data>>,
+        slot: &Arc<Slot>,
         cx: &mut Context<'_>,
     ) -> Pumped {
         if send.poll_reset(cx).is_ready() {
@@ -136,7 +139,8 @@ where
                 }
             }
             let sent = if let Some((data, end)) = self.held.take() {
-                send.send_data(Piece::Data(data), end).map(|()| end)
+                let piece = Piece::new(Some(data), slot);
+                send.send_data(piece, end).map(|()| end)
             } else {
                 let frame = match Pin::new(&mut self.body).poll_frame(cx) {
                     Poll::Ready(frame) => frame,
@@ -153,7 +157,7 @@ where
                         match (data.has_remaining(), end) {
                             (true, _) => self.held = Some((data, end)),
                             (false, true) => {
-                                return end_of(send.send_data(Piece::Empty, true));
+                                return end_of(send.send_data(Piece::new(None, slot), true));
                             }
                             (false, false) => {}
                         }
@@ -167,7 +171,7 @@ where
                     Some(Err(error)) => {
                         return Pumped::Failed(Error::new(ErrorKind::Body).because(error));
                     }
-                    None => return end_of(send.send_data(Piece::Empty, true)),
+                    None => return end_of(send.send_data(Piece::new(None, slot), true)),
                 }
             };
             match sent {

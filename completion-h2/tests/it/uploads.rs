@@ -3,18 +3,21 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
-use completion_h2::client::Builder;
+use completion_h2::client::{Builder, ResponseBody};
 use completion_h2::{ErrorKind, Reason};
 use http::HeaderMap;
 use http_body_util::BodyExt;
+use tokio::io::AsyncWriteExt;
 
+use crate::clock::Clock;
 use crate::common::{
-    AnyBody, BoxError, Step, agree, connect, connect_with, drive, fails, full, get, pending, post,
-    read_all, says, settle, signal, steps,
+    AnyBody, BoxError, Step, agree, agree_with, connect, connect_with, drive, ended, fails, full,
+    get, opening, pending, post, read_all, says, settle, signal, steps,
 };
-use crate::support::{Frame, Peer, code, kind, setting, within};
+use crate::support::{Frame, Peer, code, kind, lacks, setting, within};
 
 /// A server on h2 itself that sends each request's body and trailers back.
 async fn echo() -> std::net::SocketAddr {
@@ -524,4 +527,155 @@ async fn a_request_body_is_dropped_when_it_is_sent_before_the_response() {
     answer.now();
     within("a response", response).await.unwrap();
     it.finish(peer).await;
+}
+
+/// `size` bytes of a body that count among the owners of `alive`.
+fn owned(alive: &Arc<()>, size: usize) -> Bytes {
+    struct Owned {
+        data: Vec<u8>,
+        _alive: Arc<()>,
+    }
+    impl AsRef<[u8]> for Owned {
+        fn as_ref(&self) -> &[u8] {
+            &self.data
+        }
+    }
+    let data = vec![1; size];
+    let _alive = Arc::clone(alive);
+    Bytes::from_owner(Owned { data, _alive })
+}
+
+/// A body whose only piece does not know that it is the last.
+fn with_trailers(data: Bytes) -> AnyBody {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("sum", "3".parse().unwrap());
+    steps([Step::Data(data), Step::Trailers(trailers)])
+}
+
+/// h2 has the whole body, but the peer's window lets only ten bytes of it go.
+#[tokio::test]
+async fn an_upload_keeps_its_permit_until_it_has_left() {
+    for body in [full, |data| with_trailers(data)] {
+        let (tell, mut answered) = signal();
+        let peer = Peer::serve(&[(setting::INITIAL_WINDOW_SIZE, 10)], async move |conn| {
+            let request = conn.next_request().await;
+            conn.respond(request.stream, 200, b"").await;
+            let first = conn.wait("DATA", |frame| frame.kind == kind::DATA).await;
+            assert_eq!(first.payload.len(), 10);
+            tell.now();
+            lacks(&conn.barrier().await, kind::HEADERS);
+            conn.send(Frame::window_update(request.stream, 100_000))
+                .await;
+            let (rest, _) = conn.body(request.stream).await;
+            assert_eq!(rest.len(), 49_990);
+            assert_eq!(conn.reply(b"").await.path(), "/next");
+        });
+        let it = agree_with(&peer, Builder::new().max_streams(1)).await;
+        it.send(post("/", body(vec![1; 50_000].into())))
+            .await
+            .unwrap();
+        let next = it.client.request(get("/next"));
+        answered.wait().await;
+        within("a response", next).await.unwrap();
+        it.finish(peer).await;
+    }
+}
+
+/// The peer answers, and never lets the rest of the bodies go.
+#[tokio::test]
+async fn an_upload_that_does_not_leave_is_reset_at_its_deadline() {
+    const TIMEOUT: Duration = Duration::from_secs(1);
+    for body in [full, |data| with_trailers(data)] {
+        let peer = Peer::serve(&[(setting::INITIAL_WINDOW_SIZE, 1)], async |conn| {
+            for _ in 0..100 {
+                let streams = [
+                    conn.next_request().await.stream,
+                    conn.next_request().await.stream,
+                ];
+                for stream in streams {
+                    conn.respond(stream, 200, b"").await;
+                }
+                for stream in streams {
+                    assert_eq!(conn.expect_rst(stream).await, code::CANCEL);
+                }
+            }
+        });
+        let clock = Clock::new();
+        let it = agree_with(&peer, clock.builder().max_streams(2).timeout(TIMEOUT)).await;
+        let alive = Arc::new(());
+        for _ in 0..100 {
+            let upload = || it.client.request(post("/", body(owned(&alive, 1000))));
+            let (first, second) = (upload(), upload());
+            within("a response", first).await.unwrap();
+            within("a response", second).await.unwrap();
+            settle().await;
+            assert_eq!(Arc::strong_count(&alive), 3);
+            clock.advance(TIMEOUT);
+            settle().await;
+            assert_eq!(Arc::strong_count(&alive), 1);
+        }
+        it.finish(peer).await;
+    }
+}
+
+/// A body that takes a response, drops it while the driver looks at it, and ends.
+struct Drops(tokio::sync::oneshot::Receiver<http::Response<ResponseBody>>);
+
+impl http_body::Body for Drops {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BoxError>>> {
+        drop(ready!(Pin::new(&mut self.0).poll(cx))?);
+        Poll::Ready(None)
+    }
+}
+
+/// The last of the response comes in between its drop and the driver's look at that: both sides of the stream have ended
+/// then, of which h2 resets nothing by itself.
+#[tokio::test]
+async fn an_upload_is_let_go_if_its_response_is_dropped_as_it_ends() {
+    let (io, mut peer) = tokio::io::duplex(1 << 16);
+    let it = drive(io, Builder::new()).await;
+    let settings = opening(&[(setting::INITIAL_WINDOW_SIZE, 1)]);
+    peer.write_all(&settings).await.unwrap();
+    settle().await;
+    let alive = Arc::new(());
+    let mut stuck = it.client.request(post("/1", full(owned(&alive, 1000))));
+    let (give, take) = tokio::sync::oneshot::channel();
+    let _dropping = it.client.request(post("/2", Drops(take).boxed()));
+    settle().await;
+    pending(&mut stuck).await;
+    // `:status: 200`
+    let head = Frame::headers(1, [0x88], false);
+    peer.write_all(&head.encode()).await.unwrap();
+    let response = within("a response", stuck).await.unwrap();
+    settle().await;
+    peer.write_all(&Frame::data(1, *b"end", true).encode())
+        .await
+        .unwrap();
+    assert!(give.send(response).is_ok());
+    settle().await;
+    assert_eq!(Arc::strong_count(&alive), 1);
+}
+
+/// What only waits for the peer's window does not hold up the end (see "Closing" in the driver's documentation).
+#[tokio::test]
+async fn an_upload_that_does_not_leave_is_cut_off_by_the_end() {
+    let peer = Peer::serve(&[(setting::INITIAL_WINDOW_SIZE, 1)], async |conn| {
+        conn.reply(b"").await;
+        conn.wait("DATA", |frame| frame.kind == kind::DATA).await;
+    });
+    let clock = Clock::new();
+    let it = agree_with(&peer, clock.builder()).await;
+    it.send(post("/", full(vec![1; 1000]))).await.unwrap();
+    settle().await;
+    drop(it.client);
+    settle().await;
+    clock.advance(Duration::from_secs(1));
+    ended(it.driver).await.unwrap();
+    peer.finish().await;
 }
