@@ -21,6 +21,10 @@
 //! stream is opened only while fewer are under way than the peer permits ([`Streams`]), starting with
 //! [`BEFORE_SETTINGS`] until the peer has spoken.
 //!
+//! The peer's limit does not bound what h2 keeps for a peer that stops reading: a request that it could not write stays with
+//! it when it is reset. So a reset has the permit of its stream until the tap has seen it leave, or h2 has nothing more to
+//! write.
+//!
 //! # The end
 //!
 //! | what happens | what is done |
@@ -150,6 +154,10 @@ pub struct Driver<IO, B: Body, T: Timer = TokioTimer> {
     connection: Option<Connection<Transport<IO>, Piece<B::Data>>>,
     waker: Waker,
     reset_budget: u32,
+    /// How many resets were written when last looked.
+    resets_written: u32,
+    /// How many requests were given up in the queue while resets were waiting for the peer.
+    held_up: usize,
     max_streams: usize,
     draining: bool,
     /// A SETTINGS change is to be tried after the next poll of h2's connection.
@@ -263,6 +271,8 @@ where
             connection: Some(shaken.connection),
             waker: Waker::from(Arc::new(ConnectionWaker(link))),
             reset_budget: options.reset_budget,
+            resets_written: 0,
+            held_up: 0,
             max_streams: options.max_streams.min(MAX_STREAMS),
             draining: false,
             settings_wait: false,
@@ -311,6 +321,7 @@ where
         self.look(self.link.schedule.take_streams());
         // For the permits that came back.
         self.admit();
+        self.watch_budget();
         self.say_goodbye();
         // It may have been armed in this pass; then its sleep does not know us yet. What is due already is for the next
         // pass, which then gives away the places that this frees.
@@ -455,6 +466,7 @@ where
             // h2's connection has our waker: it is polled again if this leaves it something to do.
             self.streams.let_go_of_opened(send);
         }
+        self.give_permits_back();
         let intake = &mut self.intake;
         match self.ack.observe(&self.tap, || intake.alarm.now()) {
             Observed::Nothing => {}
@@ -472,14 +484,36 @@ where
         if self.salvage.is_broken() || self.tap.read_eof() {
             self.await_end();
         }
-        if self.tap.resets_written() >= self.reset_budget {
-            self.spend();
-        }
         if !self.draining && self.tap.go_away().is_some() {
             self.draining = true;
             self.link.schedule.mark_draining();
             self.refuse_waiting();
             self.intake.shared.inbox.places.wake_all();
+        }
+    }
+
+    /// Gives back the permits of resets that were written. h2 writes none for a stream that had just ended, which is known
+    /// when it has nothing more to write.
+    fn give_permits_back(&mut self) {
+        let written = self.tap.resets_written();
+        let new = written.wrapping_sub(mem::replace(&mut self.resets_written, written));
+        let blocked = self.tap.is_blocked();
+        self.streams
+            .were_reset(if blocked { new as usize } else { usize::MAX });
+    }
+
+    /// Marks the connection if its reset budget is spent. A peer that does not read the resets may permit fewer streams than
+    /// that; so requests that are given up in the queue behind them count as well, until it reads.
+    fn watch_budget(&mut self) {
+        let given_up = mem::take(&mut self.intake.given_up);
+        let unwritten = self.streams.resetting();
+        self.held_up = match unwritten {
+            0 => 0,
+            _ => self.held_up.saturating_add(given_up),
+        };
+        let resets = (self.tap.resets_written() as usize).saturating_add(unwritten);
+        if resets.saturating_add(self.held_up) >= self.reset_budget as usize {
+            self.spend();
         }
     }
 

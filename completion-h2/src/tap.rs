@@ -252,7 +252,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tap<IO> {
         } else {
             buf
         };
-        let count = ready!(Pin::new(&mut tap.io).poll_write(cx, buf))?;
+        let written = Pin::new(&mut tap.io).poll_write(cx, buf);
+        tap.shared.set_blocked(written.is_pending());
+        let count = ready!(written)?;
         tap.wrote(&buf[..count]);
         Poll::Ready(Ok(count))
     }
@@ -268,7 +270,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tap<IO> {
             return self.poll_write(cx, first.map_or(&[], |buf| buf));
         }
         let tap = self.get_mut();
-        let count = ready!(Pin::new(&mut tap.io).poll_write_vectored(cx, bufs))?;
+        let written = Pin::new(&mut tap.io).poll_write_vectored(cx, bufs);
+        tap.shared.set_blocked(written.is_pending());
+        let count = ready!(written)?;
         let mut left = count;
         for buf in bufs {
             let accepted = left.min(buf.len());
@@ -290,7 +294,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tap<IO> {
         if tap.takes_over() {
             return tap.poll_close(cx).map(Err);
         }
-        Pin::new(&mut tap.io).poll_flush(cx)
+        let flushed = Pin::new(&mut tap.io).poll_flush(cx);
+        tap.shared.set_blocked(flushed.is_pending());
+        flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

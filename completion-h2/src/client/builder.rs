@@ -249,7 +249,8 @@ impl<T: Timer> Builder<T> {
     /// [`Connector`](crate::client::Connector) replaces it.
     ///
     /// Cancelled and timed out requests, and response bodies dropped early, reset their streams. Servers end connections
-    /// with too many of them (nghttpd at about 1000), and so does h2 itself.
+    /// with too many of them (nghttpd at about 1000), and so does h2 itself. If the server does not read, what would be reset
+    /// counts like what was, and requests given up in the queue behind that as well.
     ///
     /// ```
     /// use completion_h2::client::Builder;

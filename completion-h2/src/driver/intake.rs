@@ -26,6 +26,8 @@ pub(crate) struct Intake<B, T: Timer> {
     pub(crate) alarm: Alarm<T>,
     /// No longer than the queue's capacity: everything in it holds a place.
     waiting: VecDeque<Submission<B>>,
+    /// How many were cancelled or timed out here.
+    pub(crate) given_up: usize,
     closed: bool,
     /// A poll is under way. A drop that finds it set happens because the poll unwound.
     polling: bool,
@@ -38,6 +40,7 @@ impl<B, T: Timer> Intake<B, T> {
             shared,
             alarm,
             waiting: VecDeque::with_capacity(USUAL),
+            given_up: 0,
             closed: false,
             polling: false,
         }
@@ -99,7 +102,7 @@ impl<B, T: Timer> Intake<B, T> {
             };
             taken += 1;
             if submission.completer.is_closed() {
-                self.shared.inbox.places.put(1);
+                self.give_up(1);
                 continue;
             }
             if let Some(deadline) = submission.deadline {
@@ -120,7 +123,7 @@ impl<B, T: Timer> Intake<B, T> {
         let before = self.waiting.len();
         self.waiting
             .retain(|submission| !submission.completer.is_closed());
-        self.put(before - self.waiting.len());
+        self.give_up(before - self.waiting.len());
     }
 
     /// Fails those whose deadline has passed.
@@ -134,7 +137,7 @@ impl<B, T: Timer> Intake<B, T> {
         while let Some(at) = self.waiting.iter().position(overdue) {
             if let Some(submission) = self.waiting.remove(at) {
                 submission.fail(Error::timeout());
-                self.put(1);
+                self.give_up(1);
             }
         }
     }
@@ -172,6 +175,11 @@ impl<B, T: Timer> Intake<B, T> {
         while let Some(submission) = self.next() {
             submission.fail(error.clone());
         }
+    }
+
+    fn give_up(&mut self, count: usize) {
+        self.given_up = self.given_up.saturating_add(count);
+        self.put(count);
     }
 
     fn put(&self, count: usize) {

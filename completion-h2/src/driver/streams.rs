@@ -3,7 +3,10 @@
 //! A stream holds its place, and so its permit, until both sides have ended: its request body has left, and its response
 //! body was read to the end or dropped. What h2 has taken of a body may wait there for the peer's window long after the
 //! response; the place's [`Slot`] knows. The stream keeps h2's `SendStream` that long, so that it can be reset at any time.
-//! (Trailers leave without window, before the request that gets the permit next.)
+//! (Trailers are not counted: they need no window, and leave before the data of the request that gets the permit next.)
+//!
+//! A stream that is reset frees its place, but its RST_STREAM has the permit until it is written: until then h2 may have to
+//! keep the request, too.
 //!
 //! | has | until |
 //! |---|---|
@@ -37,6 +40,8 @@ pub(crate) struct Streams<B: Body> {
     link: Arc<Link>,
     places: Vec<Place<B>>,
     free: Vec<usize>,
+    /// Resets that h2 may have to write yet. Each has a permit.
+    resetting: usize,
     /// The stream opened last, while h2's `SendRequest` may have a handle to it.
     opened: Option<usize>,
 }
@@ -90,13 +95,24 @@ impl<B: Body> Streams<B> {
             link,
             places: Vec::with_capacity(USUAL),
             free: Vec::with_capacity(USUAL),
+            resetting: 0,
             opened: None,
         }
     }
 
     /// How many permits are taken.
     pub(crate) fn len(&self) -> usize {
-        self.places.len() - self.free.len()
+        self.places.len() - self.free.len() + self.resetting
+    }
+
+    /// How many of them are taken by resets that have to be written yet.
+    pub(crate) fn resetting(&self) -> usize {
+        self.resetting
+    }
+
+    /// So many resets were written.
+    pub(crate) fn were_reset(&mut self, count: usize) {
+        self.resetting = self.resetting.saturating_sub(count);
     }
 
     /// Whether nothing is to come but that h2 lets go of what it has.
@@ -229,6 +245,7 @@ impl<B: Body> Streams<B> {
             slot.fail(error.clone());
         }
         stream.send.send_reset(Reason::CANCEL);
+        self.await_reset();
         let completer = stream.completer.take();
         drop(stream);
         if let Some(slot) = orphan {
@@ -300,8 +317,15 @@ impl<B: Body> Streams<B> {
     fn cancel(&mut self, index: usize) {
         if let Some(stream) = self.stream(index) {
             stream.send.send_reset(Reason::CANCEL);
+            self.await_reset();
         }
         self.remove(index);
+    }
+
+    /// h2 was asked for a reset, which it does not write if the stream had just ended: a poll of its connection will tell.
+    fn await_reset(&mut self) {
+        self.resetting += 1;
+        self.link.schedule.tell_connection();
     }
 
     fn remove_if_over(&mut self, index: usize) {

@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     resets_written: AtomicU32,
     settings_acked: AtomicU32,
     flags: AtomicU8,
+    /// 1 if the last write or flush is pending.
+    blocked: AtomicU8,
     reads_left: AtomicU32,
     rare: Mutex<Rare>,
 }
@@ -43,6 +45,7 @@ impl Shared {
             resets_written: AtomicU32::new(0),
             settings_acked: AtomicU32::new(0),
             flags: AtomicU8::new(0),
+            blocked: AtomicU8::new(0),
             reads_left: AtomicU32::new(u32::MAX),
             rare: Mutex::new(Rare::default()),
         });
@@ -81,6 +84,12 @@ impl Shared {
         let mut rare = self.rare.lock();
         rare.received = Some(received);
         self.set(GO_AWAY);
+    }
+
+    /// Whether the last write or flush is pending.
+    pub(crate) fn set_blocked(&self, blocked: bool) {
+        // ORDERING: Relaxed. Tap and handle are used by the same task.
+        self.blocked.store(blocked.into(), Ordering::Relaxed);
     }
 
     /// Whether the transport may be read once more.
@@ -144,6 +153,13 @@ impl TapHandle {
     pub(crate) fn resets_written(&self) -> u32 {
         // ORDERING: Relaxed, as in `settings_written`.
         self.0.resets_written.load(Ordering::Relaxed)
+    }
+
+    /// Whether the transport did not take all that it was given. If not, a poll of h2's `Connection` has written all that
+    /// it could.
+    pub(crate) fn is_blocked(&self) -> bool {
+        // ORDERING: Relaxed. Tap and handle are used by the same task.
+        self.0.blocked.load(Ordering::Relaxed) != 0
     }
 
     /// How many SETTINGS acknowledgments were read. Wraps at 2^32.

@@ -888,6 +888,30 @@ fn h2_with_a_cut_data_frame_completes_it_then_goes_away() {
 }
 
 #[test]
+fn h2_has_written_all_it_could_unless_the_tap_is_blocked() {
+    for vectored in [false, true] {
+        let transport = Shared::default();
+        transport.with(|mock| {
+            mock.open_ended = true;
+            mock.vectored = vectored;
+            mock.incoming
+                .push_back(Incoming::Bytes([settings(), settings_ack()].concat()));
+        });
+        let (mut send, mut connection, handle) = handshake(&transport);
+        assert!(poll(&mut connection).is_pending());
+        assert!(!handle.is_blocked());
+        let request = http::Request::post("http://a/").body(()).unwrap();
+        let (_response, mut body) = send.send_request(request, false).unwrap();
+        body.send_data(vec![7; 4000].into(), true).unwrap();
+        transport.with(|mock| mock.accept.extend([Some(10), None]));
+        assert!(poll(&mut connection).is_pending());
+        assert!(handle.is_blocked(), "vectored {vectored}");
+        assert!(poll(&mut connection).is_pending());
+        assert!(!handle.is_blocked(), "vectored {vectored}");
+    }
+}
+
+#[test]
 fn h2_with_an_open_header_block_completes_it_then_goes_away() {
     let transport = Shared::default();
     transport.with(|mock| {

@@ -1,14 +1,16 @@
-//! Floods: whatever the peer repeats for ever, memory stays bounded, those of the tap and the queues included, and what the
+//! Floods: whatever the peer repeats for ever, or never does, memory stays bounded, those of the tap and the queues included, and what the
 //! connection cannot bear ends it as the peer's fault (RUSTSEC-2023-0034, RUSTSEC-2024-0003).
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use completion_h2::ErrorKind;
 use completion_h2::client::Builder;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::alloc::{begin_peak, peak};
+use crate::clock::Clock;
 use crate::common::{Fixture, drive, ended, get, idle, opening, pending, settle};
 use crate::support::{Frame, code, kind, within};
 
@@ -150,6 +152,92 @@ async fn a_flood_that_wants_answers_stops_with_them() {
             assert!(written < 8 * BUFFER, "{again:?}: still taken");
         }
         assert!(peak() < MOST, "{again:?}: {} bytes", peak());
+        drop((client, peer));
+        let _ = ended(driver).await;
+    }
+}
+
+/// How requests are given up that a peer does not read.
+#[derive(Clone, Copy, Debug)]
+enum GivenUp {
+    TimedOut,
+    Dropped,
+}
+
+/// All frames on a transport that holds no more than one read's worth.
+async fn frames(peer: &mut (impl AsyncRead + Unpin), bytes: &mut Vec<u8>) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    loop {
+        settle().await;
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut space = [0; BUFFER];
+        let mut space = ReadBuf::new(&mut space);
+        if Pin::new(&mut *peer)
+            .poll_read(&mut cx, &mut space)
+            .is_pending()
+        {
+            return frames;
+        }
+        bytes.extend(space.filled());
+        while let Some(frame) = Frame::decode(bytes) {
+            frames.push(frame);
+        }
+    }
+}
+
+/// A peer that stops reading holds up what was given up since, so no more of it is made; and its connection is better
+/// replaced, however few requests it permits at once.
+#[tokio::test]
+async fn requests_that_a_peer_does_not_read_are_not_piled_up() {
+    const TIMEOUT: Duration = Duration::from_secs(1);
+    const STREAMS: usize = 20;
+    for how in [GivenUp::TimedOut, GivenUp::Dropped] {
+        let (io, mut peer) = tokio::io::duplex(1000);
+        let clock = Clock::new();
+        let builder = clock.builder().max_streams(STREAMS).reset_budget(200);
+        let Fixture { client, driver, .. } = drive(io, builder.timeout(TIMEOUT)).await;
+        let mut preface = [0; 24];
+        peer.read_exact(&mut preface).await.unwrap();
+        peer.write_all(&opening(&[])).await.unwrap();
+        settle().await;
+        for round in 1..=100 {
+            let requests: Vec<_> = (0..10)
+                .map(|_| {
+                    let mut request = get("/");
+                    let large = "x".repeat(1000).parse().unwrap();
+                    request.headers_mut().insert("large", large);
+                    client.request(request)
+                })
+                .collect();
+            settle().await;
+            match how {
+                GivenUp::TimedOut => clock.advance(TIMEOUT),
+                GivenUp::Dropped => {}
+            }
+            settle().await;
+            drop(requests);
+            settle().await;
+            if round == 10 {
+                begin_peak();
+            }
+        }
+        let peak = peak();
+        assert!(peak < 100_000, "{how:?}: {peak} bytes");
+        assert!(client.is_unusable(), "{how:?}");
+
+        let mut bytes = Vec::new();
+        let seen = frames(&mut peer, &mut bytes).await;
+        let count = |of| seen.iter().filter(|frame| frame.kind == of).count();
+        assert_eq!(count(kind::HEADERS), STREAMS, "{how:?}");
+        assert_eq!(count(kind::RST_STREAM), STREAMS, "{how:?}");
+
+        // Then it goes on.
+        let request = client.request(get("/after"));
+        let seen = frames(&mut peer, &mut bytes).await;
+        assert_eq!(seen.len(), 1, "{how:?}: {seen:?}");
+        let response = Frame::headers(seen[0].stream, STATUS_200, true).encode();
+        peer.write_all(&response).await.unwrap();
+        within("a response", request).await.unwrap();
         drop((client, peer));
         let _ = ended(driver).await;
     }
