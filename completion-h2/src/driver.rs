@@ -71,6 +71,7 @@ use upload::Piece;
 mod ack;
 mod alarm;
 pub(crate) mod intake;
+mod pieces;
 pub(crate) mod slot;
 mod streams;
 mod upload;

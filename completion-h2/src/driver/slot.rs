@@ -19,14 +19,10 @@
 use std::sync::OnceLock;
 use std::task::{Wake, Waker};
 
+use crate::driver::pieces::Pieces;
 use crate::error::Error;
 use crate::link::Link;
-use crate::sync::{Arc, AtomicU8, AtomicUsize, AtomicWaker, Ordering};
-
-/// [`Slot::held`]: one piece.
-const PIECE: usize = 2;
-/// [`Slot::held`]: the driver waits for the last piece to leave.
-const AWAITED: usize = 1;
+use crate::sync::{Arc, AtomicU8, AtomicWaker, Ordering};
 
 /// One place's shared part.
 #[derive(Debug)]
@@ -37,8 +33,8 @@ pub(crate) struct Slot {
     waiter: AtomicWaker,
     /// 0, or how the body left ([`Left`]).
     left: AtomicU8,
-    /// How many pieces of request bodies h2 holds, in [`PIECE`]s, and [`AWAITED`].
-    held: AtomicUsize,
+    /// What h2 holds of request bodies.
+    pieces: Pieces,
     /// Set once, after which the slot is not used for another stream.
     failure: OnceLock<Error>,
 }
@@ -60,7 +56,7 @@ impl Slot {
             index,
             waiter: AtomicWaker::new(),
             left: AtomicU8::new(0),
-            held: AtomicUsize::new(0),
+            pieces: Pieces::new(),
             failure: OnceLock::new(),
         })
     }
@@ -111,17 +107,14 @@ impl Slot {
 
     /// For a piece that h2 gets.
     pub(crate) fn hold(self: &Arc<Self>) -> Hold {
-        // ORDERING: Relaxed. Only the driver adds pieces, and only it waits for their end.
-        self.held.fetch_add(PIECE, Ordering::Relaxed);
+        self.pieces.add();
         Hold(Arc::clone(self))
     }
 
     /// Whether h2 holds a piece, be it one of an earlier stream in this place. If so, the driver is told when it does not
     /// any more.
     pub(crate) fn awaits_pieces(&self) -> bool {
-        // ORDERING: Acquire, both, pairs with the release of the last piece's end: its data is dropped.
-        self.held.load(Ordering::Acquire) >= PIECE
-            && self.held.fetch_or(AWAITED, Ordering::Acquire) >= PIECE
+        self.pieces.are_awaited()
     }
 
     /// Wakes the body's waiter. No lock may be held.
@@ -152,10 +145,7 @@ pub(crate) struct Hold(Arc<Slot>);
 impl Drop for Hold {
     fn drop(&mut self) {
         let slot = &*self.0;
-        // ORDERING: Release; the piece is dropped when the driver sees it.
-        if slot.held.fetch_sub(PIECE, Ordering::Release) == PIECE | AWAITED {
-            // ORDERING: Relaxed. Should the driver wait again meanwhile, it looks again at what it is told now.
-            slot.held.fetch_and(!AWAITED, Ordering::Relaxed);
+        if slot.pieces.drop_one() {
             slot.link.schedule.tell_slot(slot.index);
         }
     }

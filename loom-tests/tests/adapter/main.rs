@@ -15,6 +15,8 @@ use schedule::{Events, Schedule};
 
 #[path = "../../../completion-h2/src/queue/inbox.rs"]
 mod inbox;
+#[path = "../../../completion-h2/src/driver/pieces.rs"]
+mod pieces;
 #[path = "../../../completion-h2/src/queue/places.rs"]
 mod places;
 #[path = "../../../completion-h2/src/tap/scanner.rs"]
@@ -35,6 +37,7 @@ mod handles;
 mod quiet;
 mod slots;
 mod tap;
+mod uploads;
 mod waiting;
 mod wake;
 

@@ -53,6 +53,7 @@ const SUBJECTS: [Subject; 2] = [
     Subject {
         sources: "completion-h2/src",
         files: Some(&[
+            "driver/pieces.rs",
             "link/schedule.rs",
             "queue/inbox.rs",
             "queue/places.rs",
