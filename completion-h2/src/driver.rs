@@ -378,7 +378,7 @@ where
         self.begin_grace();
     }
 
-    /// New requests are better sent elsewhere, also those that wait for a place.
+    /// New requests are better sent elsewhere. A connector that waits for a place here looks for one there.
     fn spend(&self) {
         if self.link.schedule.mark_spent() {
             self.intake.shared.inbox.places.wake_all();
@@ -498,9 +498,11 @@ where
     fn give_permits_back(&mut self) {
         let written = self.tap.resets_written();
         let new = written.wrapping_sub(mem::replace(&mut self.resets_written, written));
-        let blocked = self.tap.is_blocked();
-        self.streams
-            .were_reset(if blocked { new as usize } else { usize::MAX });
+        if self.tap.is_blocked() {
+            self.streams.were_reset(new as usize);
+        } else {
+            self.streams.are_written();
+        }
     }
 
     /// Marks the connection if its reset budget is spent. A peer that does not read the resets may permit fewer streams than
@@ -508,9 +510,10 @@ where
     fn watch_budget(&mut self) {
         let given_up = mem::take(&mut self.intake.given_up);
         let unwritten = self.streams.resetting();
-        self.held_up = match unwritten {
-            0 => 0,
-            _ => self.held_up.saturating_add(given_up),
+        self.held_up = if unwritten > 0 && self.tap.is_blocked() {
+            self.held_up.saturating_add(given_up)
+        } else {
+            0
         };
         let resets = (self.tap.resets_written() as usize).saturating_add(unwritten);
         if resets.saturating_add(self.held_up) >= self.reset_budget as usize {

@@ -469,9 +469,13 @@ impl<B> Service<Request<B>> for Connector<B> {
                     if self.reserved {
                         return Poll::Ready(Ok(()));
                     }
-                    // An error means that the connection ended just now.
-                    if ready!(target.poll_place(&mut self.ticket, None, cx)).is_ok() {
-                        self.reserved = true;
+                    match target.poll_place(&mut self.ticket, None, cx) {
+                        Poll::Ready(Ok(())) => self.reserved = true,
+                        // It ended just now.
+                        Poll::Ready(Err(_)) => {}
+                        // Or is to be left just now, of which those are told who waited before.
+                        Poll::Pending if target.link.is_unusable() => {}
+                        Poll::Pending => return Poll::Pending,
                     }
                 }
                 // A connection that is over as soon as it is begun: the request will tell why.

@@ -40,6 +40,8 @@ pub(crate) struct Streams<B: Body> {
     link: Arc<Link>,
     places: Vec<Place<B>>,
     free: Vec<usize>,
+    /// To be reset once h2 has nothing in hand. Each has a permit.
+    doomed: Vec<SendStream<Piece<B::Data>>>,
     /// Resets that h2 may have to write yet. Each has a permit.
     resetting: usize,
     /// The stream opened last, while h2's `SendRequest` may have a handle to it.
@@ -74,6 +76,11 @@ impl<B: Body> Place<B> {
             stream: None,
         }
     }
+
+    /// Whether h2 holds nothing of the request body. If it does, the driver is told when that has left.
+    fn has_left(&self) -> bool {
+        !self.slot.awaits_pieces()
+    }
 }
 
 impl<B: Body> Stream<B> {
@@ -95,6 +102,7 @@ impl<B: Body> Streams<B> {
             link,
             places: Vec::with_capacity(USUAL),
             free: Vec::with_capacity(USUAL),
+            doomed: Vec::new(),
             resetting: 0,
             opened: None,
         }
@@ -102,17 +110,25 @@ impl<B: Body> Streams<B> {
 
     /// How many permits are taken.
     pub(crate) fn len(&self) -> usize {
-        self.places.len() - self.free.len() + self.resetting
+        self.places.len() - self.free.len() + self.resetting()
     }
 
     /// How many of them are taken by resets that have to be written yet.
     pub(crate) fn resetting(&self) -> usize {
-        self.resetting
+        self.resetting + self.doomed.len()
     }
 
     /// So many resets were written.
     pub(crate) fn were_reset(&mut self, count: usize) {
         self.resetting = self.resetting.saturating_sub(count);
+    }
+
+    /// h2 has written all it could: no reset waits to be written, and no piece is in its hands.
+    pub(crate) fn are_written(&mut self) {
+        self.resetting = 0;
+        for send in mem::take(&mut self.doomed) {
+            self.reset(send);
+        }
     }
 
     /// Whether nothing is to come but that h2 lets go of what it has.
@@ -132,8 +148,12 @@ impl<B: Body> Streams<B> {
             None => Waker::noop(),
         };
         let ready = send.poll_ready(&mut Context::from_waker(waker));
-        if ready.is_ready() {
+        if let Poll::Ready(outcome) = &ready {
             self.opened = None;
+            if outcome.is_err() {
+                // It still has the handle then, and a clone has none.
+                *send = send.clone();
+            }
         }
         ready
     }
@@ -142,10 +162,9 @@ impl<B: Body> Streams<B> {
     /// limit it keeps a handle until it is asked whether there is room for another; and a stream with a handle is not
     /// reset when its others are dropped, and what it has received holds the connection's window.
     pub(crate) fn let_go_of_opened(&mut self, send: &mut h2::client::SendRequest<Piece<B::Data>>) {
-        // What else it says is asked again where it matters.
-        if self.opened.is_some() && matches!(self.poll_ready(send), Poll::Ready(Err(_))) {
-            // It still has the handle then, and a clone has none.
-            *send = send.clone();
+        if self.opened.is_some() {
+            // What else it says is asked again where it matters.
+            let _ = self.poll_ready(send);
         }
     }
 
@@ -231,6 +250,7 @@ impl<B: Body> Streams<B> {
         let Some(place) = self.places.get_mut(index) else {
             return;
         };
+        let has_left = place.has_left();
         let Some(mut stream) = place.stream.take() else {
             return;
         };
@@ -244,10 +264,8 @@ impl<B: Body> Streams<B> {
         if let Some(slot) = &orphan {
             slot.fail(error.clone());
         }
-        stream.send.send_reset(Reason::CANCEL);
-        self.await_reset();
         let completer = stream.completer.take();
-        drop(stream);
+        self.doom(stream, has_left);
         if let Some(slot) = orphan {
             slot.wake_body();
         }
@@ -295,6 +313,7 @@ impl<B: Body> Streams<B> {
             drop(stream);
             finish(receiving, completer, cause);
         }
+        self.doomed.clear();
     }
 
     /// Like `end`, without touching h2: its lock may be poisoned, on which its handles panic, also when dropped.
@@ -310,20 +329,36 @@ impl<B: Body> Streams<B> {
             finish(receiving, completer, cause);
         }
         self.free = (0..self.places.len()).collect();
+        mem::take(&mut self.doomed)
+            .into_iter()
+            .for_each(mem::forget);
     }
 
     /// Resets a stream for which nobody waits. The drop of its handles would do, but for one that both sides have ended of
     /// which h2 holds a piece: that would stay until the connection ends.
     fn cancel(&mut self, index: usize) {
-        if let Some(stream) = self.stream(index) {
-            stream.send.send_reset(Reason::CANCEL);
-            self.await_reset();
+        let place = &mut self.places[index];
+        let has_left = place.has_left();
+        if let Some(stream) = place.stream.take() {
+            self.free.push(index);
+            self.doom(stream, has_left);
         }
-        self.remove(index);
     }
 
-    /// h2 was asked for a reset, which it does not write if the stream had just ended: a poll of its connection will tell.
-    fn await_reset(&mut self) {
+    /// Resets a stream that was taken from its place. If h2 has all of its upload, that must wait until it is known to have
+    /// no piece in hand: of a stream that both sides have ended it forgets a reset that comes while it writes the last one.
+    fn doom(&mut self, stream: Stream<B>, has_left: bool) {
+        if stream.uploading || has_left {
+            self.reset(stream.send);
+        } else {
+            self.doomed.push(stream.send);
+            self.link.schedule.tell_connection();
+        }
+    }
+
+    /// h2 does not write a reset if the stream had just ended: a poll of its connection will tell.
+    fn reset(&mut self, mut send: SendStream<Piece<B::Data>>) {
+        send.send_reset(Reason::CANCEL);
         self.resetting += 1;
         self.link.schedule.tell_connection();
     }
@@ -332,7 +367,7 @@ impl<B: Body> Streams<B> {
         if let Some(place) = self.places.get(index)
             && let Some(stream) = &place.stream
             && stream.is_over()
-            && !place.slot.awaits_pieces()
+            && place.has_left()
         {
             self.remove(index);
         }

@@ -167,21 +167,23 @@ impl Places {
             return;
         }
         for _ in 0..count {
-            if !self.wake_one() {
+            if !self.wake_one(u64::MAX) {
                 break;
             }
         }
     }
 
-    /// Wakes everybody, to find that there will be no places any more.
+    /// Wakes everybody who waits now, to look whether there will be places here any more. Who waits again is not woken again.
     pub(crate) fn wake_all(&self) {
-        while self.wake_one() {}
+        let end = self.list.lock().next;
+        while self.wake_one(end) {}
     }
 
-    /// Wakes the first waiter and takes it out of the list. Returns whether there was one.
-    fn wake_one(&self) -> bool {
+    /// Wakes the first waiter and takes it out of the list, if it came before `end`. Returns whether there was one.
+    fn wake_one(&self, end: u64) -> bool {
         let mut list = self.list.lock();
-        let first = list.waiters.iter().position(|waiter| !waiter.expired);
+        let is_first = |waiter: &Waiter| !waiter.expired && waiter.id < end;
+        let first = list.waiters.iter().position(is_first);
         let waiter = first.and_then(|at| list.waiters.remove(at));
         self.note(&list);
         drop(list);

@@ -1,7 +1,7 @@
 //! Unit tests of the places in the queue.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
@@ -105,4 +105,45 @@ fn an_expired_waiter_is_told_and_frees_its_waker() {
     assert_eq!(b.wakes(), 1, "an expired waiter does not use up the wake");
     assert_eq!(a.poll(&places), Poll::Ready(Taken::Expired));
     assert_eq!(Arc::strong_count(&a.count), 1);
+}
+
+/// A waiter that waits again as it is woken, as one on another thread may.
+#[test]
+fn who_waits_again_is_not_woken_again() {
+    struct Again {
+        places: Arc<Places>,
+        ticket: Mutex<Ticket>,
+        wakes: AtomicUsize,
+    }
+
+    impl Again {
+        fn wait(self: &Arc<Self>) {
+            let waker = Waker::from(Arc::clone(self));
+            let mut ticket = self.ticket.lock().unwrap();
+            let mut cx = Context::from_waker(&waker);
+            assert!(
+                self.places
+                    .poll_take(&mut ticket, None, &mut cx)
+                    .is_pending()
+            );
+        }
+    }
+
+    impl Wake for Again {
+        fn wake(self: Arc<Self>) {
+            // ORDERING: SeqCst, as above.
+            assert!(self.wakes.fetch_add(1, Ordering::SeqCst) < 10, "for ever");
+            self.wait();
+        }
+    }
+
+    let again = Arc::new(Again {
+        places: Arc::new(Places::new(0)),
+        ticket: Mutex::default(),
+        wakes: AtomicUsize::new(0),
+    });
+    again.wait();
+    again.places.wake_all();
+    // ORDERING: SeqCst, as above.
+    assert_eq!(again.wakes.load(Ordering::SeqCst), 1);
 }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use completion_h2::client::{Builder, Client, Driver, PoolStats, ResponseBody, SettingsAck};
@@ -13,7 +13,7 @@ use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -137,6 +137,29 @@ pub(crate) fn opening(settings: &[(u16, u32)]) -> Vec<u8> {
         support::Frame::settings_ack(),
     ];
     frames.map(|frame| frame.encode()).concat()
+}
+
+/// All frames that the client sends now, by a transport that the test has the other end of. `bytes` is what has come of the
+/// next one.
+pub(crate) async fn frames(
+    peer: &mut (impl AsyncRead + Unpin),
+    bytes: &mut Vec<u8>,
+) -> Vec<support::Frame> {
+    let mut frames = Vec::new();
+    loop {
+        settle().await;
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut space = [0; 1 << 14];
+        let mut space = ReadBuf::new(&mut space);
+        let read = Pin::new(&mut *peer).poll_read(&mut cx, &mut space);
+        if read.is_pending() || space.filled().is_empty() {
+            return frames;
+        }
+        bytes.extend(space.filled());
+        while let Some(frame) = support::Frame::decode(bytes) {
+            frames.push(frame);
+        }
+    }
 }
 
 /// A client on any transport, its driver spawned.

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use completion_h2::ErrorKind;
 use completion_h2::client::Builder;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::alloc::{begin_peak, peak};
 use crate::clock::Clock;
-use crate::common::{Fixture, drive, ended, get, idle, opening, pending, settle};
+use crate::common::{Fixture, drive, ended, frames, get, idle, opening, pending, settle};
 use crate::support::{Frame, code, kind, within};
 
 /// Frames of a flood.
@@ -162,27 +162,6 @@ async fn a_flood_that_wants_answers_stops_with_them() {
 enum GivenUp {
     TimedOut,
     Dropped,
-}
-
-/// All frames on a transport that holds no more than one read's worth.
-async fn frames(peer: &mut (impl AsyncRead + Unpin), bytes: &mut Vec<u8>) -> Vec<Frame> {
-    let mut frames = Vec::new();
-    loop {
-        settle().await;
-        let mut cx = Context::from_waker(Waker::noop());
-        let mut space = [0; BUFFER];
-        let mut space = ReadBuf::new(&mut space);
-        if Pin::new(&mut *peer)
-            .poll_read(&mut cx, &mut space)
-            .is_pending()
-        {
-            return frames;
-        }
-        bytes.extend(space.filled());
-        while let Some(frame) = Frame::decode(bytes) {
-            frames.push(frame);
-        }
-    }
 }
 
 /// A peer that stops reading holds up what was given up since, so no more of it is made; and its connection is better

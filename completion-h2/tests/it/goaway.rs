@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower_service::Service;
 
 use crate::common::{
-    Step, agree, agree_with, connect, drive, ended, fails, get, opening, pending, post, says,
-    settle, signal, steps,
+    Step, agree, agree_with, connect, drive, ended, fails, frames, get, opening, pending, post,
+    says, settle, signal, steps,
 };
 use crate::support::{Frame, Peer, code, kind, lacks, setting, within};
 
@@ -121,20 +121,11 @@ async fn a_stream_opened_beside_a_goaway_is_reset_when_it_is_given_up() {
     pending(&mut request).await;
     settle().await;
     drop(request);
-    let reset = async {
-        // The preface is no frame.
-        peer.read_exact(&mut [0; 24]).await.unwrap();
-        let mut bytes = Vec::new();
-        loop {
-            while let Some(frame) = Frame::decode(&mut bytes) {
-                if frame.kind == kind::RST_STREAM {
-                    return frame;
-                }
-            }
-            assert_ne!(peer.read_buf(&mut bytes).await.unwrap(), 0, "the end");
-        }
-    };
-    let reset = within("a reset", reset).await;
+    // The preface is no frame.
+    peer.read_exact(&mut [0; 24]).await.unwrap();
+    let seen = frames(&mut peer, &mut Vec::new()).await;
+    let reset = seen.iter().find(|frame| frame.kind == kind::RST_STREAM);
+    let reset = reset.expect("a reset");
     assert_eq!((reset.stream, reset.number(0)), (1, code::CANCEL));
     drop((it.client, peer));
     let _ = ended(it.driver).await;

@@ -6,16 +6,16 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use completion_h2::client::{Builder, ResponseBody};
+use completion_h2::client::{Builder, RequestTimeout, ResponseBody};
 use completion_h2::{ErrorKind, Reason};
 use http::HeaderMap;
 use http_body_util::BodyExt;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::clock::Clock;
 use crate::common::{
-    AnyBody, BoxError, Step, agree, agree_with, connect, connect_with, drive, ended, fails, full,
-    get, opening, pending, post, read_all, says, settle, signal, steps,
+    AnyBody, BoxError, Step, agree, agree_with, connect, connect_with, drive, ended, fails, frames,
+    full, get, opening, pending, post, read_all, says, settle, signal, steps,
 };
 use crate::support::{Frame, Peer, code, kind, lacks, setting, within};
 
@@ -616,6 +616,81 @@ async fn an_upload_that_does_not_leave_is_reset_at_its_deadline() {
         }
         it.finish(peer).await;
     }
+}
+
+/// The deadline comes while h2 is in the middle of the last piece, behind a transport that takes no more: of a stream that
+/// both sides have ended h2 would forget a reset then.
+#[tokio::test]
+async fn an_upload_that_is_being_written_is_reset_at_its_deadline() {
+    const TIMEOUT: Duration = Duration::from_secs(1);
+    let (io, mut peer) = tokio::io::duplex(1000);
+    let clock = Clock::new();
+    let it = drive(io, clock.builder().max_streams(1)).await;
+    peer.read_exact(&mut [0; 24]).await.unwrap();
+    let mut bytes = Vec::new();
+    frames(&mut peer, &mut bytes).await;
+    let settings = opening(&[(setting::INITIAL_WINDOW_SIZE, 20_000)]);
+    peer.write_all(&settings).await.unwrap();
+    frames(&mut peer, &mut bytes).await;
+    let alive = Arc::new(());
+    let mut upload = post("/1", full(owned(&alive, 50_000)));
+    upload.extensions_mut().insert(RequestTimeout(TIMEOUT));
+    let upload = it.client.request(upload);
+    settle().await;
+    // `:status: 200`
+    let head = |stream| Frame::headers(stream, [0x88], true).encode();
+    peer.write_all(&head(1)).await.unwrap();
+    within("a response", upload).await.unwrap();
+    settle().await;
+    clock.advance(TIMEOUT);
+    settle().await;
+    let next = it.client.request(get("/2"));
+    let seen = frames(&mut peer, &mut bytes).await;
+    let resets: Vec<_> = seen
+        .iter()
+        .filter(|it| it.kind == kind::RST_STREAM)
+        .collect();
+    assert_eq!(resets.len(), 1, "{seen:?}");
+    assert_eq!((resets[0].stream, resets[0].number(0)), (1, code::CANCEL));
+    assert_eq!(Arc::strong_count(&alive), 1);
+    // The permit has come back for the next one, and for the one after that.
+    peer.write_all(&head(3)).await.unwrap();
+    within("a response", next).await.unwrap();
+    let last = it.client.request(get("/3"));
+    settle().await;
+    peer.write_all(&head(5)).await.unwrap();
+    within("a response", last).await.unwrap();
+}
+
+/// Requests that are given up in the queue count as resets only if the peer does not read.
+#[tokio::test]
+async fn requests_given_up_beside_an_upload_that_fails_spend_no_budget() {
+    let (io, mut peer) = tokio::io::duplex(1 << 16);
+    let it = drive(io, Builder::new().reset_budget(100)).await;
+    let limits = [
+        (setting::MAX_CONCURRENT_STREAMS, 1),
+        (setting::INITIAL_WINDOW_SIZE, 10),
+    ];
+    peer.write_all(&opening(&limits)).await.unwrap();
+    settle().await;
+    // The second piece waits for the window.
+    let [first, second] = [(); 2].map(|()| Step::Data(vec![1; 100].into()));
+    let body = steps([first, second, Step::Fail("no more")]);
+    let fails_later = it.client.request(post("/", body));
+    settle().await;
+    let queued: Vec<_> = (0..200).map(|_| it.client.request(get("/"))).collect();
+    settle().await;
+    // In one pass: the queue is looked through, the window comes, and the body fails.
+    let window = Frame::window_update(1, 1000).encode();
+    peer.write_all(&window).await.unwrap();
+    drop(queued);
+    fails(
+        within("an error", fails_later).await,
+        ErrorKind::Body,
+        false,
+    );
+    settle().await;
+    assert!(!it.client.is_unusable());
 }
 
 /// A body that takes a response, drops it while the driver looks at it, and ends.
