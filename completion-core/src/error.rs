@@ -357,7 +357,9 @@ impl fmt::Display for RentError {
         f.write_str(match self {
             Self::Exhausted => "every source of the pool is rented",
             Self::Closed => "the pool is closed",
-            Self::Retired => "every source of the pool has used up its versions: renew or replace it",
+            Self::Retired => {
+                "every source of the pool has used up its versions: renew or replace it"
+            }
         })
     }
 }

@@ -1,6 +1,8 @@
 //! pool drop ‖ last returns: the memory is freed once, after everybody. Three threads, two rounds.
 //! The atomics notice when they are freed before an access to them, and the allocator counts pools.
 
+use std::sync::Arc;
+
 use loom::thread;
 use loom_tests::{Kind, Pool, Witness};
 
@@ -44,6 +46,25 @@ fn two_handles_and_a_round() {
         drop(pool);
         drop(completer);
         user.join().unwrap();
+    });
+}
+
+/// Two clone a handle at once, and drop what they have: the pool, and so the cause in it, is still there for the third.
+#[test]
+fn two_clone() {
+    check(None, || {
+        let cause = Arc::new(());
+        let pool = loom::sync::Arc::new(Pool::<u32, _>::with_capacity(1));
+        assert!(pool.close(cause.clone()));
+        let other = {
+            let pool = pool.clone();
+            thread::spawn(move || drop(Pool::clone(&pool)))
+        };
+        drop(Pool::clone(&pool));
+        other.join().unwrap();
+        assert_eq!(Arc::strong_count(&cause), 2, "freed too early");
+        drop(pool);
+        assert_eq!(Arc::strong_count(&cause), 1);
     });
 }
 
