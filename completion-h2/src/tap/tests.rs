@@ -805,14 +805,21 @@ const OWN_GO_AWAY: Event = Event::GoAway(GoAway {
     code: 4,
 });
 
-#[test]
-fn h2_idle_pushes_the_go_away_out() {
+/// A transport whose peer exchanges SETTINGS, and then is silent.
+fn agreeing(vectored: bool) -> Shared {
     let transport = Shared::default();
     transport.with(|mock| {
         mock.open_ended = true;
+        mock.vectored = vectored;
         mock.incoming
             .push_back(Incoming::Bytes([settings(), settings_ack()].concat()));
     });
+    transport
+}
+
+#[test]
+fn h2_idle_pushes_the_go_away_out() {
+    let transport = agreeing(false);
     let (_send, mut connection, handle) = handshake(&transport);
     assert_eq!(handle.settings_written(), 0, "handshake only buffers");
     assert!(poll(&mut connection).is_pending());
@@ -849,13 +856,7 @@ fn h2_asked_before_its_first_poll_still_sends_settings_first() {
 fn h2_with_a_cut_data_frame_completes_it_then_goes_away() {
     for vectored in [false, true] {
         for cut in [0, 1, 8, 9, 10, 1500, 4008, 4009] {
-            let transport = Shared::default();
-            transport.with(|mock| {
-                mock.open_ended = true;
-                mock.vectored = vectored;
-                mock.incoming
-                    .push_back(Incoming::Bytes([settings(), settings_ack()].concat()));
-            });
+            let transport = agreeing(vectored);
             let (mut send, mut connection, handle) = handshake(&transport);
             assert!(poll(&mut connection).is_pending());
             let request = http::Request::post("http://a/").body(()).unwrap();
@@ -890,13 +891,7 @@ fn h2_with_a_cut_data_frame_completes_it_then_goes_away() {
 #[test]
 fn h2_has_written_all_it_could_unless_the_tap_is_blocked() {
     for vectored in [false, true] {
-        let transport = Shared::default();
-        transport.with(|mock| {
-            mock.open_ended = true;
-            mock.vectored = vectored;
-            mock.incoming
-                .push_back(Incoming::Bytes([settings(), settings_ack()].concat()));
-        });
+        let transport = agreeing(vectored);
         let (mut send, mut connection, handle) = handshake(&transport);
         assert!(poll(&mut connection).is_pending());
         assert!(!handle.is_blocked());
@@ -913,12 +908,7 @@ fn h2_has_written_all_it_could_unless_the_tap_is_blocked() {
 
 #[test]
 fn h2_with_an_open_header_block_completes_it_then_goes_away() {
-    let transport = Shared::default();
-    transport.with(|mock| {
-        mock.open_ended = true;
-        mock.incoming
-            .push_back(Incoming::Bytes([settings(), settings_ack()].concat()));
-    });
+    let transport = agreeing(false);
     let (mut send, mut connection, handle) = handshake(&transport);
     assert!(poll(&mut connection).is_pending());
     // A header block of more than one frame: HEADERS and CONTINUATIONs.
