@@ -44,6 +44,11 @@ impl AtomicUsize {
     }
 }
 
+/// A plain store, the weaker of the two that it can be.
+pub(crate) fn store_locked(word: &AtomicRaw, raw: Raw, ordering: Ordering) {
+    word.store(raw, ordering);
+}
+
 /// Loom's types cannot be built at compile time: `const` is left out.
 macro_rules! constructor {
     ($(#[$attribute:meta])* $visibility:vis const fn $($item:tt)*) => {

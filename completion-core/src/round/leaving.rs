@@ -34,12 +34,15 @@ impl<T, E> SlotRef<T, E> {
         #[cfg(feature = "alloc")]
         {
             use crate::home::Place;
+            use crate::sync::store_locked;
 
             // SAFETY: alive: in place by its borrow, boxed or pooled because it is not yet given back.
             match unsafe { (*self.as_ptr()).home }.place() {
                 Place::Pooled(shard, bit) => {
                     self.count();
-                    self.rest(word.stepped(shape, |shape| shape.next_round().begun()));
+                    let begun = word.stepped(shape, |shape| shape.next_round().begun());
+                    // ORDERING: Relaxed; [P7] what follows publishes the round, and this with it.
+                    store_locked(self.state(), begun.raw(), Ordering::Relaxed);
                     // SAFETY: the bit is this slot's, is out, and is the caller's to put back.
                     unsafe { crate::shard::Shard::put(shard, 1 << bit) };
                 }

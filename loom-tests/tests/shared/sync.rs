@@ -25,3 +25,8 @@ impl<T> UnsafeCell<T> {
 pub(crate) fn thread_hint() -> usize {
     0
 }
+
+/// A plain store, the weaker of the two that it can be.
+pub(crate) fn store_locked(word: &AtomicRaw, raw: Raw, ordering: Ordering) {
+    word.store(raw, ordering);
+}

@@ -136,7 +136,7 @@ fn call_before(code: &str) -> Call {
             '(' => {
                 return match (identifier_before(&code[..at]), argument) {
                     ("load", 0) => Call::Load,
-                    ("store", 1) => Call::Store,
+                    ("store", 1) | ("store_locked", 2) => Call::Store,
                     (name, 1) if name.starts_with("fetch_") || name == "swap" => {
                         Call::Change(name.to_owned())
                     }
