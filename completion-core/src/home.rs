@@ -17,8 +17,10 @@ pub(crate) struct Home {
 #[cfg(feature = "alloc")]
 #[derive(Clone, Copy)]
 pub(crate) enum Place {
-    /// The slot is this one of a `CompletionSource` or `StaticPool`, which has it back at once.
-    Source(u16),
+    /// The slot is a `CompletionSource`, which has it back at once.
+    Source,
+    /// The slot is this one of a `StaticPool`, which has it back at once.
+    Static(u16),
     /// The slot is a box of its own, freed after its one round.
     Boxed,
     /// The slot is the one of this bit of this shard.
@@ -36,9 +38,11 @@ impl Home {
 
     /// A box for one round.
     pub(crate) const BOXED: Self = Self::marked(1 << 16);
+    /// A source.
+    pub(crate) const SOURCE: Self = Self::marked((1 << 16) + 1);
 
-    /// Number `index` of something that holds slots itself.
-    pub(crate) const fn in_place(index: u16) -> Self {
+    /// Number `index` of a static pool.
+    pub(crate) const fn in_static(index: u16) -> Self {
         Self::marked(index as usize)
     }
 
@@ -65,18 +69,23 @@ impl Home {
         if address & Self::MARK == 0 {
             let bit = address & (Self::MARK - 1);
             Place::Pooled(self.shard.wrapping_byte_sub(bit), bit as u32)
+        } else if address == Self::SOURCE.shard.addr() {
+            Place::Source
         } else if address == Self::BOXED.shard.addr() {
             Place::Boxed
         } else {
-            Place::Source((address / (2 * Self::MARK)) as u16)
+            Place::Static((address / (2 * Self::MARK)) as u16)
         }
     }
 }
 
 #[cfg(not(feature = "alloc"))]
 impl Home {
-    /// Number `index` of something that holds slots itself.
-    pub(crate) const fn in_place(index: u16) -> Self {
+    /// A source.
+    pub(crate) const SOURCE: Self = Self::in_static(0);
+
+    /// Number `index` of a static pool.
+    pub(crate) const fn in_static(index: u16) -> Self {
         Self { index }
     }
 

@@ -63,7 +63,7 @@ impl<T, E> CompletionSource<T, E> {
         /// ```
         #[must_use]
         pub const fn new() -> Self {
-            Self { slot: Slot::new(Home::in_place(0), Word::NEW) }
+            Self { slot: Slot::new(Home::SOURCE, Word::NEW) }
         }
     }
 

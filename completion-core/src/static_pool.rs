@@ -73,7 +73,7 @@ impl<T, E, const N: usize> StaticPool<T, E, N> {
             let mut number = 0;
             while number < N {
                 #[expect(clippy::cast_possible_truncation, reason = "asserted above")]
-                let home = Home::in_place(number as u16);
+                let home = Home::in_static(number as u16);
                 slots[number] = MaybeUninit::new(Slot::new(home, Word::NEW));
                 number += 1;
             }

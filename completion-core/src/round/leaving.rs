@@ -46,7 +46,9 @@ impl<T, E> SlotRef<T, E> {
                     // SAFETY: the bit is this slot's, is out, and is the caller's to put back.
                     unsafe { crate::shard::Shard::put(shard, 1 << bit) };
                 }
-                Place::Source(_) => self.rest(idle),
+                Place::Source => self.rest(idle),
+                // ORDERING: Release; [P6] as in `rest`.
+                Place::Static(_) => store_locked(self.state(), idle.raw(), Ordering::Release),
                 Place::Boxed => {
                     // Idle, so there is nothing in it to drop.
                     self.rest(Word::NEW);

@@ -179,7 +179,8 @@ impl<T, E> SlotRef<T, E> {
         return Some(home.index());
         #[cfg(feature = "alloc")]
         match home.place() {
-            crate::home::Place::Source(index) => Some(index),
+            crate::home::Place::Source => Some(0),
+            crate::home::Place::Static(index) => Some(index),
             crate::home::Place::Boxed => None,
             crate::home::Place::Pooled(shard, bit) => {
                 // SAFETY: alive while the slot is out, which is one of its.
