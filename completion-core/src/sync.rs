@@ -54,9 +54,9 @@ pub(crate) use width::{AtomicRaw, GENERATION_BITS, Raw, VERSION_BITS, widen};
 
 /// Stores; on x86-64 by an exchange, which no later load can overtake.
 ///
-/// For a word that is stored between locked steps, and loaded again after them. AMD's Zen 3 hands what
-/// a plain store brings to such loads before the locked steps are done, and begins anew when one of
-/// those changes it: 15 ns a round, as `docs/benchmarks.md` shows.
+/// For a word that is stored between locked steps, and loaded again after them. AMD's Zen 3 tries such
+/// loads too early when the store is a plain one, and begins anew: 15 ns a round, as
+/// `docs/benchmarks.md` shows.
 #[cfg(feature = "alloc")]
 #[inline(always)]
 pub(crate) fn store_locked(word: &AtomicRaw, raw: Raw, ordering: Ordering) {
