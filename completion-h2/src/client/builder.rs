@@ -505,3 +505,6 @@ impl<T> fmt::Debug for Builder<T> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
