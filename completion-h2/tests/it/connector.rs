@@ -154,6 +154,30 @@ async fn a_refused_request_is_sent_again_on_the_same_connection() {
     peer.finish().await;
 }
 
+/// RFC 8441: an extended CONNECT is sent again with its protocol.
+#[tokio::test]
+async fn a_refused_extended_connect_is_sent_again_whole() {
+    let peer = Peer::serve(&[(setting::ENABLE_CONNECT_PROTOCOL, 1)], async |conn| {
+        let refused = conn.next_request().await;
+        assert_eq!(refused.get(":protocol"), Some("websocket"));
+        conn.send(Frame::rst(refused.stream, code::REFUSED_STREAM))
+            .await;
+        let again = conn.reply(b"hello").await;
+        assert_eq!(again.fields, refused.fields);
+    });
+    let connector = connector(&peer, Builder::new());
+    let mut request = get("/chat");
+    *request.method_mut() = http::Method::CONNECT;
+    let protocol = h2::ext::Protocol::from_static("websocket");
+    request.extensions_mut().insert(protocol);
+    let response = within("a response", connector.request(request)).await;
+    assert_eq!(read(response.unwrap()).await.unwrap(), b"hello");
+    idle(&connector).await;
+    assert_eq!(connector.stats().resent, 1);
+    drop(connector);
+    peer.finish().await;
+}
+
 #[tokio::test]
 async fn what_is_refused_too_often_fails() {
     let peer = Peer::serve(&[], async |conn| {

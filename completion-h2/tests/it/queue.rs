@@ -126,3 +126,39 @@ async fn the_drivers_end_wakes_who_waits_for_a_place() {
     fails(within("an end", request).await.unwrap(), gone, true);
     peer.finish().await;
 }
+
+/// More than are opened in one pass of the driver, and none is answered before all are there.
+#[tokio::test]
+async fn hundreds_of_requests_are_opened_at_once() {
+    const REQUESTS: usize = 600;
+    let peer = Peer::serve(&[], async |conn| {
+        let mut streams = Vec::new();
+        for _ in 0..REQUESTS {
+            streams.push(conn.next_request().await.stream);
+        }
+        for stream in streams {
+            conn.respond(stream, 200, b"").await;
+        }
+    });
+    let it = agree_with(&peer, Builder::new().queue_capacity(REQUESTS)).await;
+    let requests: Vec<_> = (0..REQUESTS).map(|_| it.client.request(get("/"))).collect();
+    for response in requests {
+        within("a response", response).await.unwrap();
+    }
+    it.finish(peer).await;
+}
+
+#[tokio::test]
+async fn a_place_on_a_connection_that_ended_is_of_no_use() {
+    let peer = Peer::serve(&[], async |_| {});
+    let it = agree_with(&peer, Builder::new()).await;
+    let mut client = it.client.clone();
+    ready(&mut client).await;
+    it.driver.abort();
+    settle().await;
+    let outcome = std::future::poll_fn(|cx| client.poll_ready(cx));
+    let gone = ErrorKind::Abandoned;
+    fails(within("readiness", outcome).await, gone, true);
+    fails(within("an error", client.call(get("/"))).await, gone, true);
+    peer.finish().await;
+}

@@ -35,6 +35,19 @@ async fn a_response_arrives_through_its_completion() {
 }
 
 #[tokio::test]
+#[should_panic(expected = "polled after it returned its outcome")]
+async fn an_outcome_is_there_once() {
+    let peer = Peer::serve(&[], async |conn| {
+        conn.reply(b"").await;
+    });
+    let it = connect(&peer).await;
+    let mut request = it.client.request(get("/"));
+    within("a response", &mut request).await.unwrap();
+    it.finish(peer).await;
+    let _ = request.await;
+}
+
+#[tokio::test]
 async fn fields_data_and_trailers_arrive_in_order() {
     let peer = Peer::serve(&[], async |conn| {
         let request = conn.next_request().await;
@@ -249,6 +262,29 @@ async fn the_response_to_head_has_no_body_whatever_its_length_says() {
         let hint = http_body::Body::size_hint(response.body());
         assert_ne!(hint.exact(), Some(1000));
         assert_eq!(read(response).await.unwrap(), b"");
+    }
+    it.finish(peer).await;
+}
+
+/// RFC 9110, section 8.6: the length is that of what was not modified.
+#[tokio::test]
+async fn not_modified_has_no_body_whatever_its_length_says() {
+    let peer = Peer::serve(&[], async |conn| {
+        for end_stream in [true, false] {
+            let request = conn.next_request().await;
+            let length = [("content-length", "1000")];
+            conn.respond_headers(request.stream, 304, &length, end_stream)
+                .await;
+        }
+    });
+    let it = connect(&peer).await;
+    for _ in 0..2 {
+        let response = it.send(get("/")).await.unwrap();
+        let hint = http_body::Body::size_hint(response.body());
+        assert_ne!(hint.exact(), Some(1000));
+        if http_body::Body::is_end_stream(response.body()) {
+            assert_eq!(read(response).await.unwrap(), b"");
+        }
     }
     it.finish(peer).await;
 }

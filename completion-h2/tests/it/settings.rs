@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use completion_h2::client::Builder;
 use completion_h2::{ErrorKind, Reason};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::clock::Clock;
 use crate::common::{
-    Step, agree, connect, connect_with, drive, ended, fails, get, opening, pending, post, read,
-    settle, signal, steps, undriven,
+    Step, agree, connect, connect_with, drive, ended, fails, frames, full, get, opening, pending,
+    post, read, settle, signal, steps, undriven,
 };
 use crate::support::{Frame, Peer, kind, lacks, setting, within};
 
@@ -298,4 +298,38 @@ async fn an_acknowledgment_may_come_byte_by_byte() {
     within("a response", request).await.unwrap();
     within("the acknowledgment", &mut it.ack).await.unwrap();
     it.finish(peer).await;
+}
+
+/// h2 has the acknowledgment in its buffer, behind a PING that it cannot answer: the next SETTINGS waits until it can.
+#[tokio::test]
+async fn a_change_waits_for_an_acknowledgment_that_h2_has_not_seen() {
+    let (io, mut peer) = tokio::io::duplex(256);
+    let mut it = drive(io, Builder::new()).await;
+    let settings = Frame::settings(&[]).encode();
+    peer.write_all(&settings).await.unwrap();
+    let _blocks = it.client.request(post("/", full(vec![0; 1000])));
+    settle().await;
+    let change = it.client.set_initial_window_size(100_000);
+    let late = [Frame::ping(*b"answered", false), Frame::settings_ack()];
+    let late = late.map(|frame| frame.encode()).concat();
+    peer.write_all(&late).await.unwrap();
+    within("the acknowledgment", &mut it.ack).await.unwrap();
+    settle().await;
+
+    let mut preface = [0; 24];
+    within("the preface", peer.read_exact(&mut preface))
+        .await
+        .unwrap();
+    let sent = frames(&mut peer, &mut Vec::new()).await;
+    let place = |what: fn(&Frame) -> bool| sent.iter().position(what).expect("it was sent");
+    let is_change = |frame: &Frame| {
+        let parameter = setting::INITIAL_WINDOW_SIZE.to_be_bytes();
+        frame.kind == kind::SETTINGS && frame.payload.starts_with(&parameter)
+    };
+    assert!(place(|frame| frame.kind == kind::PING) < place(is_change));
+    let ack = Frame::settings_ack().encode();
+    peer.write_all(&ack).await.unwrap();
+    within("the acknowledgment", change).await.unwrap();
+    drop(peer);
+    fails(ended(it.driver).await, ErrorKind::ConnectionLost, false);
 }

@@ -8,8 +8,10 @@ use completion_h2::client::{
     ResponseBody, ResponseFuture, SettingsAck,
 };
 use completion_h2::{Error, ErrorKind, TokioTimer};
-use http_body_util::{Empty, Full};
+use http_body_util::{BodyExt, Empty, Full};
 use tokio::net::TcpStream;
+
+use crate::support::{Frame, Peer, code, within};
 
 type Body = Full<Bytes>;
 
@@ -67,6 +69,66 @@ fn a_boxed_body_of_any_kind_will_do() {
     };
     futures_lite::future::block_on(handshake);
     drop(Box::pin(Pinned(std::marker::PhantomPinned)));
+}
+
+/// Without a body that is.
+#[tokio::test]
+async fn everything_says_how_it_is() {
+    struct Mute;
+    impl http_body::Body for Mute {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+            std::task::Poll::Ready(None)
+        }
+    }
+    fn says(it: &dyn std::fmt::Debug, what: &str) {
+        let said = format!("{it:?}");
+        assert!(said.contains(what), "{said}");
+    }
+    let request = || http::Request::get("http://peer/").body(Mute).unwrap();
+
+    let (io, peer) = tokio::io::duplex(1 << 14);
+    let builder = Builder::new().queue_capacity(1);
+    says(&builder, "queue_capacity: 1");
+    let (client, mut driver) = builder.handshake::<_, Mute>(io).await.unwrap();
+    let ack = driver.settings_ack().unwrap();
+    says(&client, "Client { closed: false, unusable: false");
+    says(&driver, "Driver");
+    says(&ack, "SettingsAck");
+    let mut submitted = client.request(request());
+    let waiting = client.request(request());
+    says(&submitted, "submitted");
+    says(&waiting, "waiting for a place");
+    drop((driver, peer));
+    let error = within("an error", &mut submitted).await.unwrap_err();
+    says(&error, "kind: Abandoned, retry_safe: true");
+    says(&submitted, "done");
+    says(&client, "Client { closed: true, unusable: true");
+
+    let peer = Peer::serve(&[], async |conn| {
+        let request = conn.begin().await;
+        conn.send(Frame::rst(request.stream, code::CANCEL)).await;
+    });
+    let addr = peer.addr();
+    let transport = move || TcpStream::connect(addr);
+    let connector = Connector::new(Builder::new(), transport, |task: ConnectionTask| {
+        says(&task, "ConnectionTask");
+        tokio::spawn(task)
+    });
+    let mut sent = connector.request(request());
+    says(&sent, "ConnectorFuture");
+    let response = within("a response", &mut sent).await.unwrap();
+    says(&connector, "connections_established: 1");
+    let mut body = response.into_body();
+    says(&body, "state: \"open\"");
+    while let Some(Ok(_)) = within("the end", body.frame()).await {}
+    says(&body, "state: \"failed\"");
+    drop((connector, sent, body));
+    peer.finish().await;
 }
 
 /// What is passed around per request stays small; a request that waits for a place in the queue is kept in its future.

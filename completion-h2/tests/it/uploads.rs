@@ -149,6 +149,22 @@ async fn a_body_that_knows_its_end_ends_the_stream_with_its_last_data() {
     it.finish(peer).await;
 }
 
+#[tokio::test]
+async fn a_body_that_knows_its_end_after_all_its_data_ends_the_stream_once() {
+    let peer = Peer::serve(&[], async |conn| {
+        let request = conn.next_request().await;
+        let data = conn.wait("DATA", |frame| frame.kind == kind::DATA).await;
+        assert!(data.payload.is_empty() && data.ends_stream());
+        lacks(&conn.barrier().await, kind::DATA);
+        conn.respond(request.stream, 200, b"").await;
+    });
+    let it = connect(&peer).await;
+    let (give, body, _) = given();
+    give.send(Bytes::new()).unwrap();
+    it.send(post("/", body)).await.unwrap();
+    it.finish(peer).await;
+}
+
 /// The end needs no room: a peer that gives back its window only at the end must see it.
 #[tokio::test]
 async fn a_body_as_large_as_the_window_ends_without_more_room() {
