@@ -15,8 +15,8 @@ use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::common::{
-    Fixture, Step, agree, connect, connect_with, drive, ended, fails, full, get, opening, pending,
-    post, read, says, settle, signal, steps, undriven,
+    Fixture, Step, agree, agree_with, connect, connect_with, drive, ended, fails, full, get,
+    opening, pending, post, read, says, settle, signal, steps, undriven,
 };
 use crate::support::{Frame, Peer, code, kind, lacks, setting, within};
 
@@ -325,6 +325,34 @@ async fn without_clients_the_connection_is_closed_after_what_is_under_way() {
 }
 
 /// What was submitted before the last handle went is still served, also what waits for a place in the queue.
+/// A socket that is closed with something unread resets the connection, and takes the GOAWAY back.
+#[tokio::test]
+async fn what_the_peer_says_after_the_goodbye_is_read_and_thrown_away() {
+    let (io, mut peer) = tokio::io::duplex(1 << 20);
+    let it = drive(io, Clock::new().builder()).await;
+    peer.write_all(&opening(&[])).await.unwrap();
+    settle().await;
+    drop(it.client);
+    settle().await;
+    // More than in one poll.
+    peer.write_all(&[0; 1 << 18]).await.unwrap();
+    settle().await;
+    assert!(!it.driver.is_finished());
+    drop(peer);
+    ended(it.driver).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_peer_that_answers_the_goodbye_with_a_reset_has_ended_as_well() {
+    let peer = Peer::start(async |mut conn| {
+        conn.handshake(&[]).await;
+        conn.expect_go_away().await;
+        conn.abort();
+    });
+    let it = agree_with(&peer, Clock::new().builder()).await;
+    it.finish(peer).await;
+}
+
 #[tokio::test]
 async fn requests_outlive_the_clients_that_made_them() {
     let peer = Peer::serve(&[(setting::MAX_CONCURRENT_STREAMS, 1)], async |conn| {
