@@ -709,6 +709,21 @@ async fn requests_given_up_beside_an_upload_that_fails_spend_no_budget() {
     assert!(!it.client.is_unusable());
 }
 
+/// What was never sent is not reset, however long the queue behind what is.
+#[tokio::test]
+async fn requests_given_up_behind_a_slow_upload_spend_no_budget() {
+    let (io, mut peer) = tokio::io::duplex(1000);
+    let it = drive(io, Builder::new().max_streams(1).reset_budget(100)).await;
+    peer.write_all(&opening(&[])).await.unwrap();
+    let _slow = it.client.request(post("/", full(vec![1; 10_000])));
+    settle().await;
+    let queued: Vec<_> = (0..200).map(|_| it.client.request(get("/"))).collect();
+    settle().await;
+    drop(queued);
+    settle().await;
+    assert!(!it.client.is_unusable());
+}
+
 /// A body that takes a response, drops it while the driver looks at it, and ends.
 struct Drops(tokio::sync::oneshot::Receiver<http::Response<ResponseBody>>);
 
