@@ -201,8 +201,9 @@ impl<B> Client<B> {
         SettingsAck::new(self.shared.change(size))
     }
 
-    /// Whether requests are better sent on another connection: this one is closed, its peer sent GOAWAY, or its reset
-    /// budget is spent. Never becomes false again.
+    /// Whether requests are better sent on another connection: this one is closed or can only end, its peer sent GOAWAY,
+    /// its stream identifiers are used up (RFC 9113, section 5.1.1: after 2^30 requests), or its reset budget is spent.
+    /// Never becomes false again.
     ///
     /// With only the budget spent, requests are still served.
     ///

@@ -87,7 +87,8 @@ pub enum ErrorKind {
     SettingsTimeout,
     /// No connection could be made. Only a [`Connector`](crate::client::Connector) says this.
     Connect,
-    /// The driver is gone: it was dropped, it panicked, or the connection was closed from this side.
+    /// The driver is gone: it was dropped, it panicked, or the connection was closed from this side. Or the connection has
+    /// no stream identifiers left for the request.
     Abandoned,
     /// The request's body failed. The source is the body's error.
     Body,
