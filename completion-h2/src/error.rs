@@ -506,7 +506,7 @@ impl Error {
         self.kind() == ErrorKind::Connect
     }
 
-    /// Whether the driver is gone.
+    /// Whether the driver is gone, or has no stream for the request any more ([`ErrorKind::Abandoned`]).
     ///
     /// # Examples
     ///
