@@ -93,3 +93,18 @@ impl Home {
         self.index
     }
 }
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use super::{Home, Place};
+
+    #[test]
+    fn no_two_homes_are_the_same() {
+        for index in [0, 1, u16::MAX] {
+            let place = Home::in_static(index).place();
+            assert!(matches!(place, Place::Static(it) if it == index));
+        }
+        assert!(matches!(Home::SOURCE.place(), Place::Source));
+        assert!(matches!(Home::BOXED.place(), Place::Boxed));
+    }
+}
