@@ -324,7 +324,6 @@ async fn without_clients_the_connection_is_closed_after_what_is_under_way() {
     peer.finish().await;
 }
 
-/// What was submitted before the last handle went is still served, also what waits for a place in the queue.
 /// A socket that is closed with something unread resets the connection, and takes the GOAWAY back.
 #[tokio::test]
 async fn what_the_peer_says_after_the_goodbye_is_read_and_thrown_away() {
@@ -353,6 +352,7 @@ async fn a_peer_that_answers_the_goodbye_with_a_reset_has_ended_as_well() {
     it.finish(peer).await;
 }
 
+/// What was submitted before the last handle went is still served, also what waits for a place in the queue.
 #[tokio::test]
 async fn requests_outlive_the_clients_that_made_them() {
     let peer = Peer::serve(&[(setting::MAX_CONCURRENT_STREAMS, 1)], async |conn| {

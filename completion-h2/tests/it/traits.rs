@@ -48,53 +48,47 @@ fn everything_moves_between_threads_and_needs_no_pinning() {
     sync::<TokioTimer>();
 }
 
+/// A body that can do nothing: not even move, or be printed.
+struct Pinned(std::marker::PhantomPinned);
+
+impl http_body::Body for Pinned {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        let _ = &self.0;
+        std::task::Poll::Ready(None)
+    }
+}
+
 #[test]
 fn a_boxed_body_of_any_kind_will_do() {
-    struct Pinned(std::marker::PhantomPinned);
-    impl http_body::Body for Pinned {
-        type Data = Bytes;
-        type Error = std::convert::Infallible;
-        fn poll_frame(
-            self: Pin<&mut Self>,
-            _: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
-            let _ = &self.0;
-            std::task::Poll::Ready(None)
-        }
-    }
     let (io, _peer) = tokio::io::duplex(100);
     let handshake = async {
         let made = Builder::new().handshake::<_, Pin<Box<Pinned>>>(io).await;
         drop(made.unwrap());
     };
     futures_lite::future::block_on(handshake);
-    drop(Box::pin(Pinned(std::marker::PhantomPinned)));
 }
 
-/// Without a body that is.
+/// Whatever its body.
 #[tokio::test]
 async fn everything_says_how_it_is() {
-    struct Mute;
-    impl http_body::Body for Mute {
-        type Data = Bytes;
-        type Error = std::convert::Infallible;
-        fn poll_frame(
-            self: Pin<&mut Self>,
-            _: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
-            std::task::Poll::Ready(None)
-        }
-    }
     fn says(it: &dyn std::fmt::Debug, what: &str) {
         let said = format!("{it:?}");
         assert!(said.contains(what), "{said}");
     }
-    let request = || http::Request::get("http://peer/").body(Mute).unwrap();
+    let request = || {
+        let body = Box::pin(Pinned(std::marker::PhantomPinned));
+        http::Request::get("http://peer/").body(body).unwrap()
+    };
 
     let (io, peer) = tokio::io::duplex(1 << 14);
     let builder = Builder::new().queue_capacity(1);
     says(&builder, "queue_capacity: 1");
-    let (client, mut driver) = builder.handshake::<_, Mute>(io).await.unwrap();
+    let (client, mut driver) = builder.handshake::<_, Pin<Box<Pinned>>>(io).await.unwrap();
     let ack = driver.settings_ack().unwrap();
     says(&client, "Client { closed: false, unusable: false");
     says(&driver, "Driver");
